@@ -1,0 +1,121 @@
+"""Circuits on packed shared bits, and the way from bits to field elements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpcstats.field import PrimeField
+from mpcstats.protocols.arithmetic import deal, multiply
+from mpcstats.protocols.declare import protocol
+from mpcstats.runtime.opening import open_bits
+from mpcstats.runtime.session import Session
+from mpcstats.runtime.shared import BooleanShared, Shared
+from mpcstats.sharing import boolean
+from mpcstats.sharing.committee import Subset
+
+__all__ = ["bit_and", "deal_planes", "to_arithmetic"]
+
+
+async def deal_planes(session: Session, own: boolean.Words | None, dealers: tuple[int, ...], shape: tuple[int, int],
+                      count: int) -> dict[int, BooleanShared]:
+    """Every dealer shares bit planes (bits, words) of its own. One round; reveals nothing.
+
+    A dealer sends one array, to the m - t - 1 other members of its correction subset.
+    """
+    committee, me = session.committee, session.index
+    label = session.label("bits")
+    shares: dict[int, boolean.Words] = {}
+    outgoing: dict[int, memoryview] = {}
+    if me in dealers:
+        assert own is not None
+        shares[me], correction = boolean.deal_bits(committee, me, own, session.randomness, label)
+        data = memoryview(np.ascontiguousarray(correction, "<u8")).cast("B")
+        outgoing = {j: data for j in committee.correction_subset(me) if j != me}
+    size = 8 * shape[0] * shape[1]
+    senders = [d for d in dealers if d != me and me in committee.correction_subset(d)]
+    received = await session.exchange(outgoing, dict.fromkeys(senders, size))
+    for d in dealers:
+        if d != me:
+            sent = np.frombuffer(received[d], "<u8").reshape(shape) if d in received else None
+            shares[d] = boolean.receive_bits(committee, d, me, shape, sent, session.randomness, label)
+    return {d: BooleanShared(shares[d], count) for d in dealers}
+
+
+@protocol(rounds=lambda c: 1, bytes_sent=lambda c: c.committee.m * c.deal_plane,
+          source="Araki, Furukawa, Lindell, Nof, Ohara 2016, generalised to subsets of m - t")
+async def bit_and(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
+    """Bitwise AND of planes (broadcasting over the bit axis). One round; reveals nothing."""
+    committee = session.committee
+    terms = boolean.cross_terms(committee, session.index, x.words, y.words)
+    dealt = await deal_planes(session, terms, tuple(committee.members), terms.shape, x.count)  # type: ignore[arg-type]
+    return BooleanShared(boolean.reshared({d: part.words for d, part in dealt.items()}), x.count)
+
+
+def _conversion_rounds(t: int) -> int:
+    # two deals, log2(t + 1) products (one after another in pairs), one opening
+    return 3 + max(0, (t + 1 - 1).bit_length())
+
+
+@protocol(
+    rounds=lambda c: _conversion_rounds(c.committee.t) if c.committee.t else 1,
+    bytes_sent=lambda c: c.committee.t * (c.deal + c.deal_plane + (2 * c.committee.t + 1) * c.deal) + c.open_plane,
+    source="random bit as the XOR of t + 1 dealt bits; one bit opened under it",
+)
+async def to_arithmetic(session: Session, bits: BooleanShared, field: PrimeField) -> Shared:
+    """Shared field elements 0 or 1 from shared bits: (bits, words) -> elements of shape (bits, count).
+
+    A random bit that t + 1 parties know only together is dealt both ways; the bits are opened under it. A coalition
+    of t parties misses one of its parts. Reveals nothing.
+    """
+    planes, lanes = bits.words.shape[1:]
+    random_boolean, random_shared = await _random_bits(session, field, planes, lanes, bits.count)
+    opened = await open_bits(session, bits ^ random_boolean, session.label("convert"))
+    public = boolean.unpack(opened, bits.count).astype(np.int64)
+    # b = e xor r = e + (1 - 2 e) r
+    return random_shared.times(field.from_int64(1 - 2 * public)).plus(field.from_int64(public))
+
+
+async def _random_bits(session: Session, field: PrimeField, planes: int, lanes: int, count: int
+                       ) -> tuple[BooleanShared, Shared]:
+    """Shared random bits, as packed bits and as field elements (planes, count)."""
+    committee, me, t = session.committee, session.index, session.committee.t
+    dealers = tuple(range(1, t + 1))
+    label = session.label("random bits")
+    last: Subset = tuple(range(t + 1, committee.m + 1))
+    own = common = None
+    if me in dealers:
+        own = boolean.draw_words(session.randomness.private(label), (planes, lanes))
+    else:
+        common = boolean.draw_words(session.randomness.subset(last, label), (planes, lanes))
+    boolean_total = boolean.place_common(committee, me, common, (planes, lanes))
+    parts = [_common_elements(session, field, common, last, planes, count)]
+    if dealers:
+        dealt_planes = await deal_planes(session, own, dealers, (planes, lanes), count)
+        own_elements = None if own is None else field.from_int64(boolean.unpack(own, count).astype(np.int64))
+        dealt = await deal(session, field, own_elements, dealers, (planes, count))
+        for d in dealers:
+            boolean_total = boolean_total ^ dealt_planes[d].words
+            parts.append(dealt[d])
+    while len(parts) > 1:  # XOR of field bits: x + y - 2 x y, in pairs
+        parts = await _xor_pairs(session, parts)
+    return BooleanShared(boolean_total, count), parts[0]
+
+
+def _common_elements(session: Session, field: PrimeField, common: boolean.Words | None, last: Subset, planes: int,
+                     count: int) -> Shared:
+    """Sharing of bits that exactly the last subset knows: each member's share is bit * f_A(member), no message."""
+    t = session.committee.t
+    if common is None:
+        return Shared(field, field.zeros((planes, count)), t)
+    bits = field.from_int64(boolean.unpack(common, count).astype(np.int64))
+    return Shared(field, field.scale(bits, session.committee.prss_weight(field, last, session.index)), t)
+
+
+async def _xor_pairs(session: Session, parts: list[Shared]) -> list[Shared]:
+    from mpcstats.runtime.shared import concatenate
+
+    half = len(parts) // 2
+    left, right = concatenate(parts[:half]), concatenate(parts[half : 2 * half])
+    merged = left + right - (await multiply(session, left, right)).times_int(2)
+    size = parts[0].shape[0]
+    return [merged[k * size : (k + 1) * size] for k in range(half)] + parts[2 * half :]

@@ -1,0 +1,10 @@
+"""Floor 3: a session of parties: rounds, openings, accounts."""
+
+from __future__ import annotations
+
+from mpcstats.runtime.opening import confirm, open_declared
+from mpcstats.runtime.session import Session
+from mpcstats.runtime.setup import agree_on_keys
+from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
+
+__all__ = ["BooleanShared", "Session", "Shared", "agree_on_keys", "concatenate", "confirm", "open_declared"]

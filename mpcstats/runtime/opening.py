@@ -1,0 +1,134 @@
+"""The only place where shares of several parties are put together.
+
+Three kinds of opening: values that the manifest declares; numbers hidden under a mask (drawn and added here, so
+that none can be forgotten or reused); bits hidden under a random bit. Every opened byte enters the session's digest,
+which all parties compare before a result is used (`confirm`).
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.errors import Divergence, InconsistentShares, RangeError
+from mpcstats.field import Elements
+from mpcstats.runtime.session import Session
+from mpcstats.runtime.shared import BooleanShared, Shared
+from mpcstats.sharing import prss, shamir
+from mpcstats.sharing.committee import Subset
+
+__all__ = ["confirm", "open_bits", "open_declared", "open_masked_bounded", "open_masked_full"]
+
+
+async def open_declared(session: Session, x: Shared, name: str) -> Elements:
+    """Open values that the manifest declares under `name`. One round; degree t only.
+
+    Raises
+    ------
+    UndeclaredOpening
+        Before anything is sent.
+    InconsistentShares
+        The shares do not lie on one polynomial.
+    """
+    session.openings.allow(name, x.size)
+    if x.degree > session.committee.t:
+        # a sharing of degree 2t may tell about the factors, and cannot be checked
+        raise RangeError("only sharings of degree t are opened; products are reshared first")
+    return await _combine(session, x, name)
+
+
+async def open_masked_full(session: Session, x: Shared, label: str) -> tuple[Elements, dict[Subset, Elements]]:
+    """Open c = x + r for a fresh uniform r: perfectly hiding, no statistical loss. One round.
+
+    Returns
+    -------
+    (c, parts)
+        parts: r_A for each subset of this party; r is the sum over all subsets.
+    """
+    parts = prss.draw_uniform(x.field, session.committee, session.index, session.randomness, label, x.shape)
+    mask = prss.combine(x.field, session.committee, session.index, parts)
+    return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
+
+
+async def open_masked_bounded(session: Session, x: Shared, label: str, bits: int
+                              ) -> tuple[Elements, dict[Subset, Elements]]:
+    """Open c = x + r for r = sum of r_A, each uniform in [0, 2^bits). Costs statistical security. One round.
+
+    The caller vouches that 0 <= x < 2^(bits - kappa) and that x + r does not reach p.
+    """
+    session.spend_masks(x.size)
+    parts = prss.draw_bounded(x.field, session.committee, session.index, session.randomness, label, x.shape, bits)
+    mask = prss.combine(x.field, session.committee, session.index, parts)
+    return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
+
+
+async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArray[np.uint64]:
+    """Open boolean shares of bits that the caller has hidden under random bits. One round.
+
+    Each party sends, to each party that lacks shares, the XOR of those that it is first to hold.
+
+    Returns
+    -------
+    uint64 (bits, words)
+    """
+    committee, me = session.committee, session.index
+    subsets = committee.subsets_of(me)
+
+    def first_of(subset: Subset) -> int:
+        return subset[0]
+
+    outgoing = {}
+    for j in session.others:
+        rows = [row for row, A in enumerate(subsets) if j not in A and first_of(A) == me]
+        if rows:
+            outgoing[j] = np.bitwise_xor.reduce(bits.words[rows], axis=0)
+    senders = {first_of(A) for A in committee.subsets if me not in A}
+    shape = bits.words.shape[1:]
+    size = 8 * int(np.prod(shape, dtype=np.int64))
+    received = await session.exchange({j: memoryview(w).cast("B") for j, w in outgoing.items()}, dict.fromkeys(senders, size))
+    total = np.bitwise_xor.reduce(bits.words, axis=0)
+    for data in received.values():
+        total = total ^ np.frombuffer(data, "<u8").reshape(shape)
+    session.openings.record(label, memoryview(np.ascontiguousarray(total)).cast("B"))
+    return total
+
+
+async def confirm(session: Session) -> None:
+    """Compare the digests of everything opened. One round, 32 bytes to each party.
+
+    Raises
+    ------
+    Divergence
+        Names the first party that opened other values than this one.
+    """
+    ours = session.openings.digest
+    theirs = await session.exchange(dict.fromkeys(session.others, ours), dict.fromkeys(session.others, len(ours)))
+    for j, digest in sorted(theirs.items()):
+        if not hmac.compare_digest(bytes(digest), ours):
+            raise Divergence("opened other values than this party; the result is not used", party=session.name(j))
+
+
+def _rerandomised(session: Session, x: Shared, label: str) -> Shared:
+    """Add a fresh sharing of zero to a sharing of degree 2t: its other coefficients are products of secrets."""
+    if x.degree <= session.committee.t:
+        return x
+    zero = prss.zero_share(x.field, session.committee, session.index, session.randomness, f"{label}/zero", x.shape)
+    return replace(x, values=x.field.add(x.values, zero))
+
+
+async def _combine(session: Session, x: Shared, label: str) -> Elements:
+    field = x.field
+    received = await session.exchange_elements(field, dict.fromkeys(session.others, x), session.others, x.shape)
+    shares: Mapping[int, Elements] = {session.index: x.values, **{j: s.values for j, s in received.items()}}
+    if not shamir.consistent(field, shares, x.degree):
+        raise InconsistentShares(
+            f"the shares of {label.rsplit('/', maxsplit=1)[-1]!r} do not lie on one polynomial of degree {x.degree}: a party sent a wrong share",
+            hint="repeat the run; if it happens again, compare the parties' versions and logs",
+        )
+    value = shamir.reconstruct(field, shares, x.degree)
+    session.openings.record(label, field.to_bytes(value))
+    return value

@@ -1,0 +1,70 @@
+"""The account of everything that was opened: what is declared, what was opened, and the digest of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from mpcstats.errors import UndeclaredOpening
+
+__all__ = ["Opened", "OpeningLog"]
+
+
+@dataclass
+class Opened:
+    """One entry of the reveal manifest.
+
+    Attributes
+    ----------
+    name : str
+    limit : int
+        Values that may be opened under this name.
+    why : str
+        One sentence for the people who approve.
+    values : int
+        Values opened so far.
+    """
+
+    name: str
+    limit: int
+    why: str
+    values: int = 0
+
+
+class OpeningLog:
+    """The manifest of a run, and the running digest of every opened value (masked ones included)."""
+
+    def __init__(self) -> None:
+        self.manifest: dict[str, Opened] = {}
+        self._digest = hashlib.sha256(b"mpcstats/v1/openings")
+
+    def declare(self, name: str, limit: int, why: str) -> None:
+        """Enter a value that the analysis will open."""
+        self.manifest[name] = Opened(name, limit, why)
+
+    def allow(self, name: str, count: int) -> None:
+        """Check an opening against the manifest, before anything is sent.
+
+        Raises
+        ------
+        UndeclaredOpening
+            The name is not declared, or more values than declared would be opened.
+        """
+        entry = self.manifest.get(name)
+        if entry is None:
+            raise UndeclaredOpening(f"{name!r} is not in the manifest of this run; nothing was opened")
+        if entry.values + count > entry.limit:
+            raise UndeclaredOpening(
+                f"{name!r} would open {entry.values + count} values where {entry.limit} are declared; nothing was opened"
+            )
+        entry.values += count
+
+    def record(self, label: str, data: bytes | memoryview) -> None:
+        """Add opened bytes to the digest."""
+        self._digest.update(f"{label}:{len(data)}:".encode())
+        self._digest.update(data)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over everything opened so far; equal at all honest parties."""
+        return self._digest.copy().digest()

@@ -1,0 +1,171 @@
+"""A session: the parties' clock, accounts and only door to the network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mpcstats.errors import StatisticalSecurityError
+from mpcstats.field import PrimeField
+from mpcstats.runtime.openings import OpeningLog
+from mpcstats.runtime.shared import Shared
+from mpcstats.sharing.committee import Committee
+from mpcstats.sharing.fixedpoint import headroom_bits
+from mpcstats.sharing.streams import Randomness
+from mpcstats.transport.channel import Buffer, Channel
+
+__all__ = ["Accounts", "Session"]
+
+
+@dataclass
+class Accounts:
+    """What a session has cost this party."""
+
+    rounds: int = 0
+    bytes_sent: dict[int, int] = field(default_factory=dict)
+    bytes_received: dict[int, int] = field(default_factory=dict)
+    masked_openings: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+
+class Session:
+    """One run of one study, as one party sees it.
+
+    Protocols are `async def f(session, ...)`. They draw labels and coins here, and exchange messages here: one
+    `await session.exchange(...)` is one round.
+
+    Parameters
+    ----------
+    channel : Channel
+        Connections to the other parties.
+    committee : Committee
+    randomness : Randomness
+        This party's keys.
+    kappa : int
+        Statistical security of one bounded mask, in bits.
+    kappa_floor : int
+        The session refuses masked openings that would bring the total below this.
+    progress : function of str, optional
+        Told what happens, in words.
+    """
+
+    def __init__(self, channel: Channel, committee: Committee, randomness: Randomness, *, kappa: int = 64,
+                 kappa_floor: int = 40, progress: Callable[[str], None] | None = None) -> None:
+        self.channel = channel
+        self.committee = committee
+        self.randomness = randomness
+        self.kappa = kappa
+        self.kappa_floor = kappa_floor
+        self.progress = progress or (lambda text: None)
+        self.accounts = Accounts()
+        self.openings = OpeningLog()
+        self._step = 0
+        self._label = 0
+
+    @property
+    def index(self) -> int:
+        """This party, 1..m."""
+        return self.channel.index
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """All parties but this one."""
+        return tuple(j for j in self.committee.members if j != self.index)
+
+    def name(self, index: int) -> str:
+        """A party's name."""
+        return self.channel.parties[index - 1]
+
+    def label(self, protocol: str) -> str:
+        """A name for one use of common randomness. Every party draws the same names in the same order."""
+        self._label += 1
+        return f"{self._label}/{protocol}"
+
+    async def exchange(self, outgoing: Mapping[int, Buffer], expected: Mapping[int, int]) -> dict[int, Buffer]:
+        """Send and receive the messages of one round.
+
+        Parameters
+        ----------
+        outgoing : mapping of receiver to bytes
+        expected : mapping of sender to number of bytes
+            Empty messages (0 bytes) are neither sent nor awaited.
+
+        Returns
+        -------
+        dict of sender to bytes
+        """
+        step, self._step = self._step, self._step + 1
+        sends = {j: data for j, data in outgoing.items() if len(data)}
+        waits = {j: size for j, size in expected.items() if size}
+        received = await _all([
+            *(self.channel.receive(j, step, size) for j, size in waits.items()),
+            *(self.channel.send(j, step, data) for j, data in sends.items()),
+        ])
+        accounts = self.accounts
+        accounts.rounds += 1
+        for j, data in sends.items():
+            accounts.bytes_sent[j] = accounts.bytes_sent.get(j, 0) + len(data)
+        for j, size in waits.items():
+            accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
+        return {j: data for j, data in zip(waits, received, strict=False) if data is not None}
+
+    async def exchange_elements(self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int],
+                                shape: tuple[int, ...]) -> dict[int, Shared]:
+        """Exchange element arrays of one shape in one round."""
+        size = int(field.item_bytes * _product(shape))
+        received = await self.exchange(
+            {j: field.to_bytes(x.values) for j, x in outgoing.items()}, dict.fromkeys(senders, size)
+        )
+        return {
+            j: Shared(field, field.from_bytes(received.get(j, b""), shape), self.committee.t) for j in senders
+        }
+
+    # --- statistical security -----------------------------------------------------------------------------------
+
+    @property
+    def kappa_total(self) -> float | None:
+        """Statistical security left after all bounded masks used so far; None when none was used."""
+        from math import log2
+
+        return self.kappa - log2(self.accounts.masked_openings) if self.accounts.masked_openings else None
+
+    def spend_masks(self, count: int) -> None:
+        """Enter bounded-mask openings in the ledger before they are made.
+
+        Raises
+        ------
+        StatisticalSecurityError
+            kappa - log2(openings) would fall below the floor.
+        """
+        total = self.accounts.masked_openings + count
+        if total > 1 << (self.kappa - self.kappa_floor):
+            raise StatisticalSecurityError(
+                f"{total} masked openings at kappa = {self.kappa} leave less than {self.kappa_floor} bits of statistical security",
+                hint="split the analysis into several runs",
+            )
+        self.accounts.masked_openings = total
+
+    def headroom(self, field: PrimeField) -> int:
+        """The largest k such that numbers |z| < 2^(k-1) can be truncated in this session."""
+        return headroom_bits(field, len(self.committee.subsets), self.kappa)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    total = 1
+    for side in shape:
+        total *= side
+    return total
+
+
+async def _all(waits: Sequence[object]) -> list[Buffer | None]:
+    """Run together; the first error ends the others."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
+    try:
+        return list(await asyncio.gather(*tasks))
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

@@ -1,0 +1,129 @@
+"""Packed boolean shares: bits of many values side by side in 64-bit words, replicated over subsets.
+
+A bit b is the XOR of one share b_A per subset A of m - t parties; every member of A holds b_A. A party's share of a
+batch is a uint64 array (subsets of the party, bits, words): 64 values per word, one plane per bit position. XOR and
+AND with public bits are local; a product of two shared bits costs one exchange (see protocols.boolean).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.field import Elements, PrimeField, WordSource
+from mpcstats.sharing.committee import Committee
+from mpcstats.sharing.streams import Randomness
+
+__all__ = ["Words", "add_public", "cross_terms", "deal_bits", "lanes", "pack", "place_common", "receive_bits",
+           "reshared", "unpack"]
+
+Words = NDArray[np.uint64]
+
+
+def lanes(count: int) -> int:
+    """Words that hold one bit of `count` values."""
+    return -(-count // 64)
+
+
+def pack(field: PrimeField, a: Elements) -> Words:
+    """Bit planes of a flat element array: (field.bits, words)."""
+    count = field.shape(a)[0]
+    bytes_per = field.item_bytes
+    raw = np.ascontiguousarray(a, "<u8").view(np.uint8).reshape(count, bytes_per)
+    bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : field.bits]
+    return pack_bits(bits.T)
+
+
+def pack_bits(bits: NDArray[np.uint8]) -> Words:
+    """Words (planes, words) from zeros and ones (planes, values)."""
+    packed = np.packbits(bits, axis=1, bitorder="little")
+    padded = np.zeros((bits.shape[0], 8 * lanes(bits.shape[1])), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view("<u8")
+
+
+def unpack(planes: Words, count: int) -> NDArray[np.uint8]:
+    """Zeros and ones (planes, count) from words (planes, words)."""
+    raw = np.ascontiguousarray(planes, "<u8").view(np.uint8)
+    return np.unpackbits(raw, axis=1, bitorder="little")[:, :count]
+
+
+def draw_words(coins: WordSource, shape: tuple[int, ...]) -> Words:
+    """Uniform words."""
+    return coins.words(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+
+
+def deal_bits(committee: Committee, dealer: int, secret: Words, coins: Randomness, label: str) -> tuple[Words, Words]:
+    """A dealer's boolean shares of its own bits, and the one share it must send.
+
+    All shares b_A come from subset keys, except the one of the correction subset, which makes the XOR right; it goes
+    to that subset's other members. A coalition of t parties misses either that share or one of the keyed ones.
+
+    Returns
+    -------
+    (shares, correction)
+        shares: (subsets of the dealer, *secret.shape); correction: secret.shape.
+    """
+    special = committee.correction_subset(dealer)
+    subsets = committee.subsets_of(dealer)
+    shares = np.empty((len(subsets), *secret.shape), np.uint64)
+    correction = secret.copy()
+    for row, A in enumerate(subsets):
+        if special != A:
+            shares[row] = draw_words(coins.subset(A, f"{label}/bits{dealer}"), secret.shape)
+            correction ^= shares[row]
+    shares[subsets.index(special)] = correction
+    return shares, correction
+
+
+def receive_bits(committee: Committee, dealer: int, index: int, shape: tuple[int, ...], correction: Words | None,
+                 coins: Randomness, label: str) -> Words:
+    """A receiver's boolean shares of bits dealt by another party."""
+    special = committee.correction_subset(dealer)
+    subsets = committee.subsets_of(index)
+    shares = np.zeros((len(subsets), *shape), np.uint64)
+    for row, A in enumerate(subsets):
+        if special == A:
+            assert correction is not None
+            shares[row] = correction
+        elif dealer in A:
+            shares[row] = draw_words(coins.subset(A, f"{label}/bits{dealer}"), shape)
+    return shares
+
+
+def place_common(committee: Committee, index: int, common: Words | None, shape: tuple[int, ...]) -> Words:
+    """Shares of bits that all of the last subset {t+1..m} know and nobody else: no communication."""
+    last = tuple(range(committee.t + 1, committee.m + 1))
+    subsets = committee.subsets_of(index)
+    shares = np.zeros((len(subsets), *shape), np.uint64)
+    if last in subsets:
+        assert common is not None
+        shares[subsets.index(last)] = common
+    return shares
+
+
+def add_public(committee: Committee, index: int, shares: Words, public: Words) -> Words:
+    """XOR with public bits: they go into the share of the first subset."""
+    first = committee.subsets[0]
+    subsets = committee.subsets_of(index)
+    out = shares.copy()
+    if first in subsets:
+        out[subsets.index(first)] ^= public
+    return out
+
+
+def cross_terms(committee: Committee, index: int, x: Words, y: Words) -> Words:
+    """This party's part of x AND y: the XOR over all parties is the product."""
+    subsets = committee.subsets_of(index)
+    total = np.zeros(np.broadcast_shapes(x.shape[1:], y.shape[1:]), np.uint64)
+    for row_a, A in enumerate(subsets):
+        # all shares of y that this party multiplies with x_A, in one AND
+        partners = [row_b for row_b, B in enumerate(subsets) if committee.and_assignment[A, B] == index]
+        if partners:
+            total ^= x[row_a] & np.bitwise_xor.reduce(y[partners], axis=0)
+    return total
+
+
+def reshared(parts: dict[int, Words]) -> Words:
+    """XOR of the boolean shares that all dealers dealt."""
+    return np.bitwise_xor.reduce(np.stack(list(parts.values())), axis=0)

@@ -1,0 +1,119 @@
+"""What a party lets out: presets, its own `policy.toml`, and the strictest of all parties."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.types import DisclosureRules
+
+__all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
+
+ANALYSES = ("count", "kaplan-meier", "logrank", "gwas")
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Everything exact: for embedded sessions on one's own or public data.
+    "open": {
+        "minimum_count": 0, "rounding_base": 1, "step_minimum": 1, "at_risk_floor": 0, "time_grid": 1,
+        "exact_curve": True, "minimum_parties": 1, "association_minimum_people": 0, "minimum_allele_count": 0,
+        "all_variants": True,
+    },
+    # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
+    "standard": {
+        "minimum_count": 11, "rounding_base": 5, "step_minimum": 5, "at_risk_floor": 11, "time_grid": 30,
+        "exact_curve": False, "minimum_parties": 3, "association_minimum_people": 500, "minimum_allele_count": 20,
+        "all_variants": False,
+    },
+}
+
+
+class _Disclosure(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    minimum_count: int | None = Field(default=None, ge=0)
+    rounding_base: int | None = Field(default=None, ge=1, le=1000)
+    step_minimum: int | None = Field(default=None, ge=1, le=1000)
+    at_risk_floor: int | None = Field(default=None, ge=0)
+    time_grid: int | None = Field(default=None, ge=1)
+    exact_curve: bool | None = None
+    minimum_parties: int | None = Field(default=None, ge=1)
+    association_minimum_people: int | None = Field(default=None, ge=0)
+    minimum_allele_count: int | None = Field(default=None, ge=0)
+    all_variants: bool | None = None
+
+
+class Policy(BaseModel):
+    """One party's policy: which analyses may run on its data, and the rules for what leaves."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
+    kind: Literal["Policy"] = "Policy"
+    extends: Literal["open", "standard"] = "standard"
+    note: str = ""
+    analyses: tuple[Literal["count", "kaplan-meier", "logrank", "gwas"], ...] = ANALYSES
+    disclosure: _Disclosure = _Disclosure()
+
+    @property
+    def rules(self) -> DisclosureRules:
+        """The preset with this party's own values on top."""
+        own = self.disclosure.model_dump(exclude_none=True)
+        return DisclosureRules(**{**PRESETS[self.extends], **own})
+
+    @classmethod
+    def preset(cls, name: str) -> Policy:
+        """A preset by name.
+
+        Raises
+        ------
+        SpecError
+            No preset has this name.
+        """
+        if name not in PRESETS:
+            raise SpecError(f"no policy preset is called {name!r}; presets: {', '.join(sorted(PRESETS))}")
+        return cls(extends=name)  # type: ignore[arg-type]
+
+
+def parse_policy(plain: Mapping[str, Any], source: str = "policy") -> Policy:
+    """Validate a policy; `source` names the file in errors."""
+    try:
+        return Policy.model_validate(plain)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{source} is not valid: {problems}") from None
+
+
+def load_policy(path: Path) -> Policy:
+    """Read `policy.toml`."""
+    try:
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    return parse_policy(plain, str(path))
+
+
+def strictest(rules: Mapping[str, DisclosureRules]) -> tuple[DisclosureRules, dict[str, str]]:
+    """Combine the rules of all parties; the strictest value of each wins.
+
+    Parameters
+    ----------
+    rules : mapping of owner's name to DisclosureRules
+        Not empty.
+
+    Returns
+    -------
+    (DisclosureRules, dict)
+        The effective rules, and for each rule the name of the party (or preset) that set it.
+    """
+    effective: dict[str, Any] = {}
+    owner: dict[str, str] = {}
+    for name in DisclosureRules.__dataclass_fields__:
+        # thresholds: the largest is the strictest; permissions: one refusal is enough
+        values = {who: getattr(rule, name) for who, rule in rules.items()}
+        permission = isinstance(next(iter(values.values())), bool)
+        effective[name] = all(values.values()) if permission else max(values.values())
+        owner[name] = next(who for who, value in values.items() if value == effective[name])
+    return DisclosureRules(**effective), owner
