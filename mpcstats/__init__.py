@@ -1,0 +1,48 @@
+"""mpcstats: joint statistics over institutions that may not show each other their records.
+
+    import mpcstats as ms
+
+    with ms.local({"north": "north.csv", "south": "south.csv", "west": "west.csv"}) as consortium:
+        consortium.kaplan_meier(time="time", event="status", by="sex").summary()
+
+`local` embeds all parties in one process (for rehearsal; it protects nothing from that process); `connect` asks
+through one's own party node. Names are loaded when they are used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mpcstats import errors
+    from mpcstats.node.datasource import Dataset
+    from mpcstats.sdk.connect import connect
+    from mpcstats.sdk.consortium import Consortium
+    from mpcstats.sdk.local import local
+    from mpcstats.study.policy import Policy
+
+__version__ = "0.1.0"
+
+__all__ = ["Consortium", "Dataset", "Policy", "connect", "errors", "local"]
+
+_HOME = {
+    "Consortium": "mpcstats.sdk.consortium",
+    "Dataset": "mpcstats.node.datasource",
+    "Policy": "mpcstats.study.policy",
+    "connect": "mpcstats.sdk.connect",
+    "local": "mpcstats.sdk.local",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "errors":
+        return import_module("mpcstats.errors")
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'mpcstats' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

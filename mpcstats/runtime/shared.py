@@ -96,6 +96,10 @@ class Shared:
         """Multiply by one public integer."""
         return self._with(self.field.scale(self.values, public))
 
+    def with_fraction_bits(self, fraction_bits: int) -> Shared:
+        """The same integer read with another number of fraction bits (after a public multiple)."""
+        return replace(self, fraction_bits=fraction_bits)
+
     def shifted(self, fraction_bits: int) -> Shared:
         """The same number carried with more fraction bits."""
         more = fraction_bits - self.fraction_bits

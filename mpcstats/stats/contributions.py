@@ -62,6 +62,10 @@ class AssociationPlan:
     """SHA-256 (hex) of the variant table: chromosome, position, id, ref and alt of each row in order."""
     binary_covariates: tuple[str, ...] = ()
     """Covariates with two levels: both must be held by enough people."""
+    centers: tuple[float, ...] = ()
+    half_widths: tuple[float, ...] = ()
+    """Public middle and half width of the range of the phenotype and each covariate (phenotype first), from the
+    dictionary: numbers are shared as (x - center) / half_width. Empty: 0 and 1."""
 
 
 @dataclass(frozen=True)

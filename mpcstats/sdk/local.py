@@ -1,0 +1,176 @@
+"""Embedded parties: all institutions in one process, real secret sharing between them, for notebooks and rehearsals.
+
+One process holds every party's records, so nothing is protected from whoever runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from mpcstats.errors import DataError, MpcStatsError, SpecError
+from mpcstats.node.datasource import Dataset, Records, load
+from mpcstats.node.execution import execute
+from mpcstats.node.plan_codec import plan_to_plain
+from mpcstats.node.preparation import prepare
+from mpcstats.sdk.consortium import Consortium
+from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.dictionary import Dictionary, infer_dictionary, load_dictionary
+from mpcstats.study.plan import make_plan
+from mpcstats.study.policy import Policy, strictest
+from mpcstats.study.spec import AnalysisSpec, GwasSpec, digest
+from mpcstats.transport.memory import MemoryNetwork
+
+__all__ = ["LocalConsortium", "local"]
+
+T = TypeVar("T")
+LARGEST = 9
+HELPER = "compute-only party"
+
+
+def local(parties: Mapping[str, Dataset | pd.DataFrame | str | Path], *, policy: str | Policy = "open",
+          dictionary: Dictionary | str | Path | None = None, threshold: int | None = None,
+          patience_seconds: float = 600.0, progress: Callable[[str], None] | None = None) -> LocalConsortium:
+    """Start embedded parties.
+
+    Parameters
+    ----------
+    parties : mapping of name to DataFrame, path (CSV, Parquet) or `Dataset`
+        Two to nine institutions. With two, a compute-only party joins them: a pair has no honest majority.
+    policy : str or Policy
+        What all of them let out. "open" releases everything exactly: for one's own or public data.
+    dictionary : Dictionary or path, optional
+        Types, levels and ranges of the columns; by default taken from all tables together.
+    threshold : int, optional
+        Parties that learn nothing together; default as large as possible.
+    progress : function of str, optional
+        Told what happens.
+
+    Returns
+    -------
+    LocalConsortium
+
+    Raises
+    ------
+    DataError
+        A table cannot be used; names its party.
+
+    Examples
+    --------
+    >>> import pandas as pd, mpcstats as ms
+    >>> site = pd.DataFrame({"age": [61, 72, 80], "sex": ["F", "M", "F"]})
+    >>> with ms.local({"north": site, "south": site, "west": site}) as consortium:
+    ...     consortium.count(where="age >= 65", by="sex").to_frame()["count"].tolist()
+    [3, 3]
+    """
+    return LocalConsortium(parties, policy=policy, dictionary=dictionary, threshold=threshold,
+                           patience_seconds=patience_seconds, progress=progress)
+
+
+class LocalConsortium(Consortium):
+    """See `local`."""
+
+    def __init__(self, parties: Mapping[str, Dataset | pd.DataFrame | str | Path], *, policy: str | Policy,
+                 dictionary: Dictionary | str | Path | None, threshold: int | None, patience_seconds: float,
+                 progress: Callable[[str], None] | None) -> None:
+        if not 2 <= len(parties) <= LARGEST:
+            raise SpecError(f"{len(parties)} institutions were given; embedded sessions take 2 to {LARGEST}")
+        self._policy = Policy.preset(policy) if isinstance(policy, str) else policy
+        self._threshold = threshold
+        self._patience = patience_seconds
+        self._progress = progress or (lambda text: None)
+        given = dictionary if isinstance(dictionary, Dictionary) or dictionary is None else load_dictionary(dictionary)
+        self._records: dict[str, Records] = {name: load(data, name, given) for name, data in parties.items()}
+        self._dictionary = given or infer_dictionary({name: r.frame for name, r in self._records.items()})
+        helpers = (HELPER,) if len(parties) == 2 else ()
+        self.parties: tuple[str, ...] = (*self._records, *helpers)
+
+    def __repr__(self) -> str:
+        return f"<embedded consortium of {', '.join(self.parties)}: one process sees all records, nothing is protected>"
+
+    def _run(self, spec: AnalysisSpec) -> Outcome:
+        if spec.type not in self._policy.analyses:
+            raise SpecError(f"the policy does not allow {spec.type}")
+        variants = self._variants() if isinstance(spec, GwasSpec) else None
+        plan = make_plan(spec, self._dictionary, variants)
+        contributions: dict[str, Contribution] = {
+            name: prepare(spec, plan, records, self._dictionary, name) for name, records in self._records.items()
+        }
+        return _in_thread(self._compute(spec, plan, contributions, variants))
+
+    def _variants(self) -> pd.DataFrame:
+        tables = {}
+        for name, records in self._records.items():
+            if records.genotypes is None:
+                raise DataError("has no genotypes", party=name,
+                                hint='give a PLINK prefix: ms.Dataset("traits.csv", genotypes="chr10", id="IID")')
+            tables[name] = records.genotypes.variants
+        first, *rest = tables
+        for name in rest:
+            if not tables[name].reset_index(drop=True).equals(tables[first].reset_index(drop=True)):
+                raise DataError(
+                    f"the variant list ({len(tables[name])} variants) is not the one of {first} ({len(tables[first])})",
+                    party=name, hint="give every party the same variants, in the same order, with the same alleles",
+                )
+        return tables[first]
+
+    async def _compute(self, spec: AnalysisSpec, plan: Plan, contributions: Mapping[str, Contribution],
+                       variants: pd.DataFrame | None) -> Outcome:
+        owners = {name: self._policy.rules for name in contributions}
+        if spec.policy is not None:
+            owners[f"preset {spec.policy}"] = Policy.preset(spec.policy).rules
+        rules, rules_owner = strictest(owners)
+        session = digest({"session": secrets.token_hex(16), "spec": spec.model_dump(mode="json"),
+                          "plan": plan_to_plain(plan), "parties": list(self.parties)})
+        network = MemoryNetwork(self.parties, self._patience)
+
+        async def party(index: int) -> Outcome:
+            channel = network.channel(index)
+            name = self.parties[index - 1]
+            try:
+                return await execute(
+                    channel, spec=spec, plan=plan, contribution=contributions.get(name), study_digest=session,
+                    data_parties=tuple(contributions), rules=rules, rules_owner=rules_owner, variants=variants,
+                    progress=self._progress if index == 1 else (lambda text: None), threshold=self._threshold,
+                )
+            except Exception as error:
+                await channel.abort(error)
+                raise
+
+        outcomes = await asyncio.gather(*(party(i + 1) for i in range(len(self.parties))), return_exceptions=True)
+        return _first(outcomes)
+
+
+def _first(outcomes: list[Outcome | BaseException]) -> Outcome:
+    """The first party's outcome, or the error that started it all (not the echo at the other parties)."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if errors:
+        raise next((e for e in errors if not (isinstance(e, MpcStatsError) and "was stopped" in e.message)), errors[0])
+    assert isinstance(outcomes[0], Outcome)
+    return outcomes[0]
+
+
+def _in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in a thread of its own: notebooks have an event loop already."""
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(asyncio.run(work))
+        except BaseException as error:  # noqa: BLE001 - handed to the caller below
+            failure.append(error)
+
+    thread = threading.Thread(target=run, name="mpcstats-embedded", daemon=True)
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]

@@ -1,0 +1,157 @@
+"""Kaplan-Meier curves and the log-rank test over sites: sums of events and censorings on a lattice of times.
+
+If a curve is released exactly, its table of counts is: the counts are opened and all real arithmetic is ordinary
+float64, R's digits. Under disclosure control only rounded cumulative counts on a coarse grid are opened, and the
+curve ends where few are at risk.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.errors import DisclosureRefused
+from mpcstats.field import M61
+from mpcstats.protocols import at_least, multiply, sum_of_inputs
+from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.stats import kaplan_meier as km
+from mpcstats.stats.contributions import SurvivalContribution, SurvivalPlan
+from mpcstats.stats.disclosure import Ruling, open_counts, release_counts, rounded_down
+from mpcstats.stats.logrank import logrank_test
+from mpcstats.stats.outcome import Outcome
+
+__all__ = ["joint_kaplan_meier", "joint_logrank"]
+
+Counts = NDArray[np.int64]
+
+
+async def joint_kaplan_meier(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
+                             dealers: tuple[int, ...], ruling: Ruling, *, conf_type: str, conf_level: float) -> Outcome:
+    """Pooled survival curves of all groups.
+
+    Reveals
+    -------
+    With `exact_curve`: events and censorings at every lattice time. Otherwise, per group: people at start (threshold
+    and rounding), the number of visible grid points, and rounded cumulative events and censorings at these.
+    """
+    names = _names(plan)
+    conventions = {
+        "confidence interval": f"{conf_type}, level {conf_level:g}",
+        "standard error": "Greenwood, of the survival probability",
+        "median": "R's rule: first time the curve is below one half, midpoint of a flat part at one half",
+        "ties": "events come before censorings at the same time",
+        "missing": "complete cases on the group column",
+    }
+    if ruling.rules.exact_curve:
+        events, censored = await _exact_counts(session, plan, own, dealers)
+        tables = km.tables_from_counts(events, censored, groups=names, unit=plan.unit, conf_type=conf_type,
+                                       conf_level=conf_level)
+        return Outcome("kaplan-meier", tables, {"curve": "exact"}, conventions)
+    grid = max(1, round(ruling.rules.time_grid / plan.unit))
+    start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
+    tables = km.rounded_tables(grid * plan.unit * np.arange(1, cum_events.shape[1] + 1), start, cum_events, cum_censored,
+                               visible, groups=names, conf_type=conf_type, conf_level=conf_level)
+    conventions["rounding"] = km.ROUNDED_NOTE
+    return Outcome("kaplan-meier", tables, {"curve": "rounded"}, conventions, _withheld(ruling, visible, names, grid, plan))
+
+
+async def joint_logrank(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
+                        dealers: tuple[int, ...], ruling: Ruling) -> Outcome:
+    """Pooled log-rank test between the groups, from the exact table.
+
+    Reveals
+    -------
+    Events and censorings at every lattice time.
+
+    Raises
+    ------
+    DisclosureRefused
+        The rules in force do not let the exact table out; nothing was shared.
+    """
+    if not ruling.rules.exact_curve:
+        raise DisclosureRefused(
+            f"the log-rank test opens the exact table of events, which the rules do not allow ({ruling.cite('exact_curve')})",
+            hint="ask that party to allow exact_curve for this data set, or release the rounded curve only",
+        )
+    events, censored = await _exact_counts(session, plan, own, dealers)
+    leaving = events + censored
+    at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
+    test = logrank_test(events, at_risk, _names(plan))
+    return Outcome(
+        "logrank", {"groups": test.table},
+        {"chi_square": test.chi_square, "degrees_of_freedom": test.degrees_of_freedom, "p_value": test.p_value,
+         "log_p_value": test.log_p_value},
+        {"test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R survdiff, rho = 0)",
+         "missing": "complete cases on the group column"},
+    )
+
+
+def _names(plan: SurvivalPlan) -> list[str]:
+    return [str(level) for level in plan.groups] or ["all"]
+
+
+async def _shared_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
+                         dealers: tuple[int, ...]) -> tuple[Shared, Shared]:
+    mine = None if own is None else M61.from_int64(np.stack([own.events, own.censored]).astype(np.int64))
+    pooled = await sum_of_inputs(session, M61, mine, dealers, (2, *plan.shape))
+    session.progress("events and censorings pooled on shares")
+    return pooled[0], pooled[1]
+
+
+async def _exact_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
+                        dealers: tuple[int, ...]) -> tuple[Counts, Counts]:
+    cells = plan.shape[0] * plan.shape[1]
+    session.openings.declare("events and censorings", 2 * cells, "pooled counts per group and time")
+    events, censored = await _shared_counts(session, plan, own, dealers)
+    both = concatenate([events, censored])
+    opened = await open_counts(session, both, "events and censorings")
+    return opened[: plan.shape[0]], opened[plan.shape[0] :]
+
+
+async def _rounded_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
+                          dealers: tuple[int, ...], ruling: Ruling, grid: int) -> tuple[Counts, Counts, Counts, Counts]:
+    """Rounded start, cumulative events and censorings, and visible grid points, per group."""
+    rules, groups = ruling.rules, plan.shape[0]
+    events, censored = await _shared_counts(session, plan, own, dealers)
+    # a grid point stands for (previous, own]; time 0 belongs to the first one
+    points = max(1, -(-plan.horizon // grid))
+    edges = np.minimum(np.arange(1, points + 1) * grid, plan.horizon)
+    cum = concatenate([events.cumsum(1)[:, edges], censored.cumsum(1)[:, edges]])  # (2 G, points)
+    session.openings.declare("people at start", groups, "pooled people per group, rounded; 0 where suppressed")
+    session.openings.declare("visible grid points", groups, "where each curve ends: fewer at risk beyond")
+    session.openings.declare("cumulative events and censorings", 2 * groups * points,
+                             "multiples of step_minimum reached at each visible grid point")
+    total = cum[:groups, -1] + cum[groups:, -1]
+    start, released = await release_counts(session, total, "people at start", rules)
+    # at risk just before a grid point: everybody less those who left up to the point before
+    left = cum[:groups] + cum[groups:]
+    gone = concatenate([left[:, :1].times_int(0), left[:, :-1]], axis=1)
+    at_risk = total.reshape(groups, 1) + (-gone)
+    floor = max(rules.at_risk_floor, rules.minimum_count)
+    visible = await at_least(session, at_risk, floor)
+    steps = await rounded_down(session, cum, rules.step_minimum)
+    shown = await multiply(session, concatenate([visible, visible]), steps)
+    session.progress("curves rounded and cut on shares; opening what remains")
+    ends = await open_counts(session, visible.sum(1), "visible grid points")
+    levels = await open_counts(session, shown, "cumulative events and censorings")
+    rounded = _midpoints(levels, rules.step_minimum)
+    return np.where(released, start, 0), rounded[:groups], rounded[groups:], np.where(released, ends, 0)
+
+
+def _midpoints(levels: Counts, step: int) -> Counts:
+    """The middle of [level step, (level + 1) step); 0 while fewer than one step happened."""
+    return np.where(levels > 0, levels * step + step // 2, 0) if step > 1 else levels
+
+
+def _withheld(ruling: Ruling, visible: Counts, names: list[str], grid: int, plan: SurvivalPlan) -> list[str]:
+    points = max(1, -(-plan.horizon // grid))
+    ends = ", ".join(f"{name} after {int(end) * grid * plan.unit:g}" for name, end in zip(names, visible, strict=True)
+                     if end < points)
+    lines = [
+        f"the curve is shown on a grid ({ruling.cite('time_grid')}), the exact one is not allowed ({ruling.cite('exact_curve')})",
+        f"cumulative events and censorings are rounded to steps ({ruling.cite('step_minimum')})",
+        f"people at start are rounded ({ruling.cite('rounding_base')}; {ruling.cite('minimum_count')})",
+    ]
+    if ends:
+        lines.append(f"curves are cut where few are at risk ({ruling.cite('at_risk_floor')}): {ends}")
+    return lines
