@@ -107,7 +107,7 @@ class PrimeField:
     def to_ints(self, a: Elements) -> NDArray[np.object_]:
         """Python integers in [0, p), as an object array."""
         if self.limbs == 1:
-            return a.astype(object)
+            return np.asarray(np.asarray(a).astype(object), dtype=object)
         return np.asarray(a[..., 0].astype(object) + a[..., 1].astype(object) * (1 << 64), dtype=object)
 
     def to_signed(self, a: Elements) -> NDArray[np.object_]:
