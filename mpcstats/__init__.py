@@ -13,23 +13,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mpcstats.version import __version__
+
 if TYPE_CHECKING:
     from mpcstats import errors
     from mpcstats.node.datasource import Dataset
-    from mpcstats.sdk.connect import connect
+    from mpcstats.sdk.connected import connect
     from mpcstats.sdk.consortium import Consortium
     from mpcstats.sdk.local import local
     from mpcstats.study.policy import Policy
 
-__version__ = "0.1.0"
-
-__all__ = ["Consortium", "Dataset", "Policy", "connect", "errors", "local"]
+__all__ = ["Consortium", "Dataset", "Policy", "__version__", "connect", "errors", "local"]
 
 _HOME = {
     "Consortium": "mpcstats.sdk.consortium",
     "Dataset": "mpcstats.node.datasource",
     "Policy": "mpcstats.study.policy",
-    "connect": "mpcstats.sdk.connect",
+    "connect": "mpcstats.sdk.connected",
     "local": "mpcstats.sdk.local",
 }
 

@@ -28,9 +28,24 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
-    "ConfigurationError", "DataError", "DeadlineExceeded", "DisclosureRefused", "Divergence", "FrameRejected",
-    "InconsistentShares", "MpcStatsError", "NotPermitted", "PartyUnreachable", "PeerRefused", "ProtocolError",
-    "RangeError", "SpecError", "StatisticalSecurityError", "StudyError", "TransportError", "UndeclaredOpening",
+    "ConfigurationError",
+    "DataError",
+    "DeadlineExceeded",
+    "DisclosureRefused",
+    "Divergence",
+    "FrameRejected",
+    "InconsistentShares",
+    "MpcStatsError",
+    "NotPermitted",
+    "PartyUnreachable",
+    "PeerRefused",
+    "ProtocolError",
+    "RangeError",
+    "SpecError",
+    "StatisticalSecurityError",
+    "StudyError",
+    "TransportError",
+    "UndeclaredOpening",
 ]
 
 

@@ -5,13 +5,23 @@ from __future__ import annotations
 from mpcstats.field.lagrange import import_mpyc, lagrange, mpyc_field
 from mpcstats.field.prime import M61, M127, Elements, PrimeField, WordSource, small_field
 
-__all__ = ["M61", "M127", "Elements", "PrimeField", "WordSource", "import_mpyc", "lagrange", "mpyc_field", "small_field",
-           "warm_up"]
+__all__ = [
+    "M61",
+    "M127",
+    "Elements",
+    "PrimeField",
+    "WordSource",
+    "import_mpyc",
+    "lagrange",
+    "mpyc_field",
+    "small_field",
+    "warm_up",
+]
 
 
 def warm_up() -> None:
     """Compile the kernels once, or load them from numba's cache (seconds the first time, then a blink)."""
-    M61.zeros((1,))
     from mpcstats.field import kernels
 
     assert kernels is not None
+    lagrange(M61, (1, 2), 0)

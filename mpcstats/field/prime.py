@@ -139,7 +139,7 @@ class PrimeField:
 
     def to_bytes(self, a: Elements) -> memoryview:
         """Canonical bytes: little-endian words, 8 or 16 bytes per element, C order."""
-        return memoryview(np.ascontiguousarray(a, dtype="<u8")).cast("B") if a.size else memoryview(b"")
+        return np.ascontiguousarray(a, dtype="<u8").data.cast("B") if a.size else memoryview(b"")
 
     def from_bytes(self, data: bytes | bytearray | memoryview, shape: tuple[int, ...]) -> Elements:
         """Read canonical bytes.

@@ -14,8 +14,14 @@ from mpcstats.sharing import shamir
 __all__ = ["deal", "inner_product", "multiply", "reshare", "select", "sum_of_inputs"]
 
 
-async def deal(session: Session, field: PrimeField, own: Elements | None, dealers: tuple[int, ...], shape: tuple[int, ...],
-               fraction_bits: int = 0) -> dict[int, Shared]:
+async def deal(
+    session: Session,
+    field: PrimeField,
+    own: Elements | None,
+    dealers: tuple[int, ...],
+    shape: tuple[int, ...],
+    fraction_bits: int = 0,
+) -> dict[int, Shared]:
     """Every dealer shares an array of its own. One round.
 
     Parameters
@@ -57,9 +63,17 @@ async def deal(session: Session, field: PrimeField, own: Elements | None, dealer
     return {d: Shared(field, shares[d], committee.t, fraction_bits) for d in dealers}
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: c.committee.m * c.deal, source="Shamir 1979; Cramer, Damgard, Ishai 2005")
-async def sum_of_inputs(session: Session, field: PrimeField, own: Elements | None, dealers: tuple[int, ...],
-                        shape: tuple[int, ...], fraction_bits: int = 0) -> Shared:
+@protocol(
+    rounds=lambda c: 1, bytes_sent=lambda c: c.committee.m * c.deal, source="Shamir 1979; Cramer, Damgard, Ishai 2005"
+)
+async def sum_of_inputs(
+    session: Session,
+    field: PrimeField,
+    own: Elements | None,
+    dealers: tuple[int, ...],
+    shape: tuple[int, ...],
+    fraction_bits: int = 0,
+) -> Shared:
     """The sum over all dealers of their arrays. One round; reveals nothing."""
     dealt = list((await deal(session, field, own, dealers, shape, fraction_bits)).values())
     total = dealt[0]
@@ -68,8 +82,11 @@ async def sum_of_inputs(session: Session, field: PrimeField, own: Elements | Non
     return total
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
-          source="Gennaro, Rabin, Rabin 1998, section 3")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
+    source="Gennaro, Rabin, Rabin 1998, section 3",
+)
 async def reshare(session: Session, product: Shared) -> Shared:
     """Bring a sharing of degree 2t back to degree t. One round.
 
@@ -92,22 +109,31 @@ def local_product(x: Shared, y: Shared) -> Shared:
     return Shared(x.field, x.field.mul(x.values, y.values), x.degree + y.degree, x.fraction_bits + y.fraction_bits)
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
-          source="Gennaro, Rabin, Rabin 1998, section 3")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
+    source="Gennaro, Rabin, Rabin 1998, section 3",
+)
 async def multiply(session: Session, x: Shared, y: Shared) -> Shared:
     """Elementwise product, broadcasting; fraction bits add up. One round; reveals nothing."""
     return await reshare(session, local_product(x, y))
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
-          source="Gennaro, Rabin, Rabin 1998, section 3")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
+    source="Gennaro, Rabin, Rabin 1998, section 3",
+)
 async def inner_product(session: Session, x: Shared, y: Shared, axis: int = -1) -> Shared:
     """Sum of products over one axis: one element dealt per result, whatever the length. One round; reveals nothing."""
     return await reshare(session, local_product(x, y).sum(axis))
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
-          source="Gennaro, Rabin, Rabin 1998, section 3")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: (2 * c.committee.t + 1) * c.deal,
+    source="Gennaro, Rabin, Rabin 1998, section 3",
+)
 async def select(session: Session, condition: Shared, if_one: Shared, if_zero: Shared) -> Shared:
     """`if_one` where the shared bit is 1, `if_zero` where it is 0. One round; reveals nothing."""
     return if_zero + await multiply(session, condition, if_one - if_zero)

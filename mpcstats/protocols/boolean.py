@@ -9,15 +9,16 @@ from mpcstats.protocols.arithmetic import deal, multiply
 from mpcstats.protocols.declare import protocol
 from mpcstats.runtime.opening import open_bits
 from mpcstats.runtime.session import Session
-from mpcstats.runtime.shared import BooleanShared, Shared
+from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
 from mpcstats.sharing import boolean
 from mpcstats.sharing.committee import Subset
 
 __all__ = ["bit_and", "deal_planes", "to_arithmetic"]
 
 
-async def deal_planes(session: Session, own: boolean.Words | None, dealers: tuple[int, ...], shape: tuple[int, int],
-                      count: int) -> dict[int, BooleanShared]:
+async def deal_planes(
+    session: Session, own: boolean.Words | None, dealers: tuple[int, ...], shape: tuple[int, int], count: int
+) -> dict[int, BooleanShared]:
     """Every dealer shares bit planes (bits, words) of its own. One round; reveals nothing.
 
     A dealer sends one array, to the m - t - 1 other members of its correction subset.
@@ -29,7 +30,7 @@ async def deal_planes(session: Session, own: boolean.Words | None, dealers: tupl
     if me in dealers:
         assert own is not None
         shares[me], correction = boolean.deal_bits(committee, me, own, session.randomness, label)
-        data = memoryview(np.ascontiguousarray(correction, "<u8")).cast("B")
+        data = np.ascontiguousarray(correction, "<u8").data.cast("B")
         outgoing = {j: data for j in committee.correction_subset(me) if j != me}
     size = 8 * shape[0] * shape[1]
     senders = [d for d in dealers if d != me and me in committee.correction_subset(d)]
@@ -41,13 +42,16 @@ async def deal_planes(session: Session, own: boolean.Words | None, dealers: tupl
     return {d: BooleanShared(shares[d], count) for d in dealers}
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: c.committee.m * c.deal_plane,
-          source="Araki, Furukawa, Lindell, Nof, Ohara 2016, generalised to subsets of m - t")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: c.committee.m * c.deal_plane,
+    source="Araki, Furukawa, Lindell, Nof, Ohara 2016, generalised to subsets of m - t",
+)
 async def bit_and(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
     """Bitwise AND of planes (broadcasting over the bit axis). One round; reveals nothing."""
     committee = session.committee
     terms = boolean.cross_terms(committee, session.index, x.words, y.words)
-    dealt = await deal_planes(session, terms, tuple(committee.members), terms.shape, x.count)  # type: ignore[arg-type]
+    dealt = await deal_planes(session, terms, tuple(committee.members), terms.shape, x.count)
     return BooleanShared(boolean.reshared({d: part.words for d, part in dealt.items()}), x.count)
 
 
@@ -75,8 +79,9 @@ async def to_arithmetic(session: Session, bits: BooleanShared, field: PrimeField
     return random_shared.times(field.from_int64(1 - 2 * public)).plus(field.from_int64(public))
 
 
-async def _random_bits(session: Session, field: PrimeField, planes: int, lanes: int, count: int
-                       ) -> tuple[BooleanShared, Shared]:
+async def _random_bits(
+    session: Session, field: PrimeField, planes: int, lanes: int, count: int
+) -> tuple[BooleanShared, Shared]:
     """Shared random bits, as packed bits and as field elements (planes, count)."""
     committee, me, t = session.committee, session.index, session.committee.t
     dealers = tuple(range(1, t + 1))
@@ -101,8 +106,9 @@ async def _random_bits(session: Session, field: PrimeField, planes: int, lanes: 
     return BooleanShared(boolean_total, count), parts[0]
 
 
-def _common_elements(session: Session, field: PrimeField, common: boolean.Words | None, last: Subset, planes: int,
-                     count: int) -> Shared:
+def _common_elements(
+    session: Session, field: PrimeField, common: boolean.Words | None, last: Subset, planes: int, count: int
+) -> Shared:
     """Sharing of bits that exactly the last subset knows: each member's share is bit * f_A(member), no message."""
     t = session.committee.t
     if common is None:
@@ -112,8 +118,6 @@ def _common_elements(session: Session, field: PrimeField, common: boolean.Words 
 
 
 async def _xor_pairs(session: Session, parts: list[Shared]) -> list[Shared]:
-    from mpcstats.runtime.shared import concatenate
-
     half = len(parts) // 2
     left, right = concatenate(parts[:half]), concatenate(parts[half : 2 * half])
     merged = left + right - (await multiply(session, left, right)).times_int(2)

@@ -45,8 +45,11 @@ def _compare_bytes(c: Case) -> int:
     return c.open + t * n * c.deal_plane + ands * c.committee.m * c.deal_plane + convert
 
 
-@protocol(rounds=_compare_rounds, bytes_sent=_compare_bytes,
-          source="full-range mask; sign as lowest bit of 2a (Reistad, Toft 2009) in a packed carry circuit")
+@protocol(
+    rounds=_compare_rounds,
+    bytes_sent=_compare_bytes,
+    source="full-range mask; sign as lowest bit of 2a (Reistad, Toft 2009) in a packed carry circuit",
+)
 async def is_negative(session: Session, a: Shared) -> Shared:
     """1 where a < 0, else 0, for |a| < p/2. Reveals nothing.
 
@@ -139,8 +142,9 @@ def _group(field: PrimeField, holder: object, parts: Mapping[Subset, Elements], 
     return field.neg(total)
 
 
-async def _carry_save(session: Session, x: BooleanShared, y: BooleanShared, z: BooleanShared
-                      ) -> tuple[BooleanShared, BooleanShared]:
+async def _carry_save(
+    session: Session, x: BooleanShared, y: BooleanShared, z: BooleanShared
+) -> tuple[BooleanShared, BooleanShared]:
     """Two numbers with the sum of three modulo 2^n - 1: the carry word rotates, because 2^n = 1. One round."""
     majority = await bit_and(session, x ^ z, y ^ z)
     rotated = np.roll((majority ^ z).words, 1, axis=1)
@@ -171,7 +175,7 @@ async def _carry_out(session: Session, x: BooleanShared, y: BooleanShared) -> Bo
 
 
 async def _all_carries(session: Session, x: BooleanShared, y: BooleanShared) -> tuple[BooleanShared, BooleanShared]:
-    """Carries into positions 1..n-1, and the end-around carry into position 0 (Sklansky 1960). 2 + ceil(log2 n) rounds."""
+    """Carries into positions 1..n-1, and the end-around one into 0 (Sklansky 1960); 2 + ceil(log2 n) rounds."""
     n = x.words.shape[1]
     generate, propagate = (await bit_and(session, x, y)).words, (x ^ y).words
     span = 1
@@ -190,5 +194,3 @@ async def _all_carries(session: Session, x: BooleanShared, y: BooleanShared) -> 
         return BooleanShared(generate[:, :0], x.count), wrap
     through = await bit_and(session, BooleanShared(propagate[:, : n - 1], x.count), wrap)
     return BooleanShared(generate[:, : n - 1], x.count) ^ through, wrap
-
-

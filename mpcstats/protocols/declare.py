@@ -79,9 +79,14 @@ class Cost:
 REGISTRY: dict[str, Cost] = {}
 
 
-def protocol(*, rounds: Callable[[Case], int], bytes_sent: Callable[[Case], int], source: str,
-             reveals: tuple[str, ...] = (), masked_openings: Callable[[Case], int] = lambda case: 0,
-             ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+def protocol(
+    *,
+    rounds: Callable[[Case], int],
+    bytes_sent: Callable[[Case], int],
+    source: str,
+    reveals: tuple[str, ...] = (),
+    masked_openings: Callable[[Case], int] = lambda case: 0,
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Declare the cost of a protocol."""
 
     def register(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:

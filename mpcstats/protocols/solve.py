@@ -32,10 +32,17 @@ async def reciprocal_near_one(session: Session, d: Shared, integer_bits: int) ->
     """
     f = d.fraction_bits
     # the start 8/7 (2 - d) has relative error at most 1/7 on the whole interval
-    slope = await truncate(session, (-d).plus(encode(d.field, np.float64(2.0), f, 3)).times(
-        encode(d.field, np.float64(_START), f, 3)).with_fraction_bits(2 * f), f, integer_bits)
+    slope = await truncate(
+        session,
+        (-d)
+        .plus(encode(d.field, np.array(2.0), f, 3))
+        .times(encode(d.field, np.array(_START), f, 3))
+        .with_fraction_bits(2 * f),
+        f,
+        integer_bits,
+    )
     x = slope
-    two = encode(d.field, np.float64(2.0), f, 3)
+    two = encode(d.field, np.array(2.0), f, 3)
     for _ in range(NEWTON_STEPS):
         correction = (-(await multiply_fixed(session, d, x, integer_bits))).plus(two)
         x = await multiply_fixed(session, x, correction, integer_bits)
@@ -79,8 +86,9 @@ async def solve_near_identity(session: Session, a: Shared, b: Shared, integer_bi
     return await _back_substitute(session, factors, results, inverses, integer_bits)
 
 
-async def _back_substitute(session: Session, factors: list[Shared], results: list[Shared], inverses: list[Shared],
-                           integer_bits: int) -> Shared:
+async def _back_substitute(
+    session: Session, factors: list[Shared], results: list[Shared], inverses: list[Shared], integer_bits: int
+) -> Shared:
     solved: Shared | None = None
     for row, top, pivot in zip(reversed(factors), reversed(results), reversed(inverses), strict=True):
         value = top

@@ -18,8 +18,12 @@ from mpcstats.sharing import prss
 __all__ = ["multiply_fixed", "truncate"]
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: c.open, masked_openings=lambda c: c.size,
-          source="Catrina, Saxena 2010, Protocol 3.1, with the low part of the mask from PRSS")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: c.open,
+    masked_openings=lambda c: c.size,
+    source="Catrina, Saxena 2010, Protocol 3.1, with the low part of the mask from PRSS",
+)
 async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) -> Shared:
     """z / 2^bits, rounded: unbiased, error below (C + 1) / 2 units in the last place, C = number of subsets.
 
@@ -37,15 +41,16 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
 
     Notes
     -----
-    c = z + B + r is opened, r = sum of r_A < C 2^(k+kappa) by PRSS; the result is (c >> bits) - sum(r_A >> bits) - B'. The
-    offset B makes z positive and the rounding unbiased. Costs one bounded mask per element. Reveals nothing else.
+    c = z + B + r is opened, r = sum of r_A < C 2^(k+kappa) by PRSS; the result is
+    (c >> bits) - sum(r_A >> bits) - B'. The offset B makes z positive and the rounding unbiased. Costs one bounded
+    mask per element. Reveals nothing else.
     """
     field, committee = z.field, session.committee
     k = integer_bits + z.fraction_bits + 1
     if k > session.headroom(field):
         raise RangeError(
-            f"a product of {integer_bits} integer and {z.fraction_bits} fraction bits has no headroom at kappa = {session.kappa} "
-            f"with {committee.m} parties: {k} bits are needed, {session.headroom(field)} are there"
+            f"a product of {integer_bits} integer and {z.fraction_bits} fraction bits has no headroom at "
+            f"kappa = {session.kappa} with {committee.m} parties: {k} bits needed, {session.headroom(field)} there"
         )
     subsets = len(committee.subsets)
     offset_high = (1 << max(0, k - 1 - bits)) + subsets
@@ -56,8 +61,12 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
     return replace(z, values=values, degree=committee.t, fraction_bits=z.fraction_bits - bits)
 
 
-@protocol(rounds=lambda c: 1, bytes_sent=lambda c: c.open, masked_openings=lambda c: c.size,
-          source="Catrina, Saxena 2010, fused with the product")
+@protocol(
+    rounds=lambda c: 1,
+    bytes_sent=lambda c: c.open,
+    masked_openings=lambda c: c.size,
+    source="Catrina, Saxena 2010, fused with the product",
+)
 async def multiply_fixed(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
     """Elementwise product with the fraction bits of x; |product| < 2^integer_bits. One round; reveals nothing."""
     return await truncate(session, local_product(x, y), y.fraction_bits, integer_bits)

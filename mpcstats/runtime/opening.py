@@ -54,8 +54,9 @@ async def open_masked_full(session: Session, x: Shared, label: str) -> tuple[Ele
     return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
 
 
-async def open_masked_bounded(session: Session, x: Shared, label: str, bits: int
-                              ) -> tuple[Elements, dict[Subset, Elements]]:
+async def open_masked_bounded(
+    session: Session, x: Shared, label: str, bits: int
+) -> tuple[Elements, dict[Subset, Elements]]:
     """Open c = x + r for r = sum of r_A, each uniform in [0, 2^bits). Costs statistical security. One round.
 
     The caller vouches that 0 <= x < 2^(bits - kappa) and that x + r does not reach p.
@@ -89,11 +90,12 @@ async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArra
     senders = {first_of(A) for A in committee.subsets if me not in A}
     shape = bits.words.shape[1:]
     size = 8 * int(np.prod(shape, dtype=np.int64))
-    received = await session.exchange({j: memoryview(w).cast("B") for j, w in outgoing.items()}, dict.fromkeys(senders, size))
-    total = np.bitwise_xor.reduce(bits.words, axis=0)
+    messages = {j: words.data.cast("B") for j, words in outgoing.items()}
+    received = await session.exchange(messages, dict.fromkeys(senders, size))
+    total: NDArray[np.uint64] = np.bitwise_xor.reduce(bits.words, axis=0)
     for data in received.values():
         total = total ^ np.frombuffer(data, "<u8").reshape(shape)
-    session.openings.record(label, memoryview(np.ascontiguousarray(total)).cast("B"))
+    session.openings.record(label, np.ascontiguousarray(total).data.cast("B"))
     return total
 
 
@@ -126,7 +128,8 @@ async def _combine(session: Session, x: Shared, label: str) -> Elements:
     shares: Mapping[int, Elements] = {session.index: x.values, **{j: s.values for j, s in received.items()}}
     if not shamir.consistent(field, shares, x.degree):
         raise InconsistentShares(
-            f"the shares of {label.rsplit('/', maxsplit=1)[-1]!r} do not lie on one polynomial of degree {x.degree}: a party sent a wrong share",
+            f"the shares of {label.rsplit('/', 1)[-1]!r} do not lie on one polynomial of degree {x.degree}: "
+            "a party sent a wrong share",
             hint="repeat the run; if it happens again, compare the parties' versions and logs",
         )
     value = shamir.reconstruct(field, shares, x.degree)

@@ -55,7 +55,8 @@ class OpeningLog:
             raise UndeclaredOpening(f"{name!r} is not in the manifest of this run; nothing was opened")
         if entry.values + count > entry.limit:
             raise UndeclaredOpening(
-                f"{name!r} would open {entry.values + count} values where {entry.limit} are declared; nothing was opened"
+                f"{name!r} would open {entry.values + count} values where {entry.limit} are declared; "
+                "nothing was opened"
             )
         entry.values += count
 

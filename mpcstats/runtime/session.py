@@ -51,8 +51,16 @@ class Session:
         Told what happens, in words.
     """
 
-    def __init__(self, channel: Channel, committee: Committee, randomness: Randomness, *, kappa: int = 64,
-                 kappa_floor: int = 40, progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        committee: Committee,
+        randomness: Randomness,
+        *,
+        kappa: int = 64,
+        kappa_floor: int = 40,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
         self.channel = channel
         self.committee = committee
         self.randomness = randomness
@@ -99,10 +107,12 @@ class Session:
         step, self._step = self._step, self._step + 1
         sends = {j: data for j, data in outgoing.items() if len(data)}
         waits = {j: size for j, size in expected.items() if size}
-        received = await _all([
-            *(self.channel.receive(j, step, size) for j, size in waits.items()),
-            *(self.channel.send(j, step, data) for j, data in sends.items()),
-        ])
+        received = await _all(
+            [
+                *(self.channel.receive(j, step, size) for j, size in waits.items()),
+                *(self.channel.send(j, step, data) for j, data in sends.items()),
+            ]
+        )
         accounts = self.accounts
         accounts.rounds += 1
         for j, data in sends.items():
@@ -111,16 +121,15 @@ class Session:
             accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
         return {j: data for j, data in zip(waits, received, strict=False) if data is not None}
 
-    async def exchange_elements(self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int],
-                                shape: tuple[int, ...]) -> dict[int, Shared]:
+    async def exchange_elements(
+        self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int], shape: tuple[int, ...]
+    ) -> dict[int, Shared]:
         """Exchange element arrays of one shape in one round."""
         size = int(field.item_bytes * _product(shape))
         received = await self.exchange(
             {j: field.to_bytes(x.values) for j, x in outgoing.items()}, dict.fromkeys(senders, size)
         )
-        return {
-            j: Shared(field, field.from_bytes(received.get(j, b""), shape), self.committee.t) for j in senders
-        }
+        return {j: Shared(field, field.from_bytes(received.get(j, b""), shape), self.committee.t) for j in senders}
 
     # --- statistical security -----------------------------------------------------------------------------------
 
@@ -142,7 +151,8 @@ class Session:
         total = self.accounts.masked_openings + count
         if total > 1 << (self.kappa - self.kappa_floor):
             raise StatisticalSecurityError(
-                f"{total} masked openings at kappa = {self.kappa} leave less than {self.kappa_floor} bits of statistical security",
+                f"{total} masked openings at kappa = {self.kappa} leave less than {self.kappa_floor} bits "
+                "of statistical security",
                 hint="split the analysis into several runs",
             )
         self.accounts.masked_openings = total

@@ -56,12 +56,16 @@ async def agree_on_keys(session: Session, study_digest: bytes) -> None:
         for place, k in enumerate(common(j)):
             start = len(study_digest) + place * _KEY
             contributions[k][j] = bytes(data[start : start + _KEY])
-    keys = [_derive(kind, group, parts, study_digest)
-            for kind, group, parts in zip(kinds, groups, contributions, strict=True)]
+    keys = [
+        _derive(kind, group, parts, study_digest)
+        for kind, group, parts in zip(kinds, groups, contributions, strict=True)
+    ]
     await _confirm_keys(session, keys, {j: common(j) for j in session.others})
     count = len(committee.subsets_of(me))
     session.randomness = KeyRing(
-        committee, me, dict(zip(groups[:count], keys[:count], strict=True)),
+        committee,
+        me,
+        dict(zip(groups[:count], keys[:count], strict=True)),
         dict(zip(session.others, keys[count:], strict=True)),
     )
 

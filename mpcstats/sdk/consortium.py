@@ -34,20 +34,28 @@ class Consortium(ABC):
     def _run(self, spec: AnalysisSpec) -> Outcome:
         """Run one analysis."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every consortium holds something
         """Give back what the consortium holds."""
 
     def __enter__(self) -> Consortium:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _ask(self, **request: Any) -> Result:
         return wrap(self._run(parse_spec(request)))
 
-    def count(self, *, where: str | None = None, by: Sequence[str] | str = (), dataset: str = "main",
-              policy: str | None = None) -> CountResult:
+    def count(
+        self,
+        *,
+        where: str | None = None,
+        by: Sequence[str] | str = (),
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> CountResult:
         """Count people, in all or in cells of the columns of `by`.
 
         Reveals the count of each cell that reaches the strictest minimum_count of all parties, rounded.
@@ -57,10 +65,21 @@ class Consortium(ABC):
         assert isinstance(result, CountResult)
         return result
 
-    def kaplan_meier(self, *, time: str, event: str, by: str | None = None, event_values: Sequence[Any] | None = None,
-                     where: str | None = None, conf_type: ConfidenceType = "log", conf_level: float = 0.95,
-                     time_unit: float = 1.0, missing: Literal["refuse", "drop"] = "refuse", dataset: str = "main",
-                     policy: str | None = None) -> KaplanMeierResult:
+    def kaplan_meier(
+        self,
+        *,
+        time: str,
+        event: str,
+        by: str | None = None,
+        event_values: Sequence[Any] | None = None,
+        where: str | None = None,
+        conf_type: ConfidenceType = "log",
+        conf_level: float = 0.95,
+        time_unit: float = 1.0,
+        missing: Literal["refuse", "drop"] = "refuse",
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> KaplanMeierResult:
         """Kaplan-Meier curves of the groups of `by`, with confidence limits and medians.
 
         Parameters
@@ -76,33 +95,79 @@ class Consortium(ABC):
         Reveals the pooled numbers of events and censorings at every time if all parties allow the exact curve;
         otherwise rounded cumulative numbers on a grid, up to where few are at risk.
         """
-        result = self._ask(type="kaplan-meier", time=time, event=event, by=by, event_values=_values(event_values),
-                           where=where, conf_type=conf_type, conf_level=conf_level, time_unit=time_unit, missing=missing,
-                           dataset=dataset, policy=policy)
+        result = self._ask(
+            type="kaplan-meier",
+            time=time,
+            event=event,
+            by=by,
+            event_values=_values(event_values),
+            where=where,
+            conf_type=conf_type,
+            conf_level=conf_level,
+            time_unit=time_unit,
+            missing=missing,
+            dataset=dataset,
+            policy=policy,
+        )
         assert isinstance(result, KaplanMeierResult)
         return result
 
-    def logrank(self, *, time: str, event: str, by: str, event_values: Sequence[Any] | None = None,
-                where: str | None = None, time_unit: float = 1.0, missing: Literal["refuse", "drop"] = "refuse",
-                dataset: str = "main", policy: str | None = None) -> LogrankResult:
+    def logrank(
+        self,
+        *,
+        time: str,
+        event: str,
+        by: str,
+        event_values: Sequence[Any] | None = None,
+        where: str | None = None,
+        time_unit: float = 1.0,
+        missing: Literal["refuse", "drop"] = "refuse",
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> LogrankResult:
         """Log-rank test between the groups of `by` (R's survdiff with rho = 0). Parameters as `kaplan_meier`.
 
         Reveals the pooled numbers of events and censorings at every time; refused where the exact curve is.
         """
-        result = self._ask(type="logrank", time=time, event=event, by=by, event_values=_values(event_values), where=where,
-                           time_unit=time_unit, missing=missing, dataset=dataset, policy=policy)
+        result = self._ask(
+            type="logrank",
+            time=time,
+            event=event,
+            by=by,
+            event_values=_values(event_values),
+            where=where,
+            time_unit=time_unit,
+            missing=missing,
+            dataset=dataset,
+            policy=policy,
+        )
         assert isinstance(result, LogrankResult)
         return result
 
-    def gwas(self, *, phenotype: str, covariates: Sequence[str] = (), model: Literal["linear"] = "linear",
-             release: Literal["all"] = "all", dataset: str = "main", policy: str | None = None) -> GwasResult:
+    def gwas(
+        self,
+        *,
+        phenotype: str,
+        covariates: Sequence[str] = (),
+        model: Literal["linear"] = "linear",
+        release: Literal["all"] = "all",
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> GwasResult:
         """Regression of a phenotype on every variant and the covariates, as PLINK 2 `--glm`.
 
         Reveals effect and standard error of every variant that passes the rules, the people with a call and the
         rarer allele per variant, and the pooled means and covariances of phenotype and covariates.
         """
-        result = self._ask(type="gwas", phenotype=phenotype, covariates=tuple(covariates), model=model, release=release,
-                           dataset=dataset, policy=policy)
+        result = self._ask(
+            type="gwas",
+            phenotype=phenotype,
+            covariates=tuple(covariates),
+            model=model,
+            release=release,
+            dataset=dataset,
+            policy=policy,
+        )
         assert isinstance(result, GwasResult)
         return result
 

@@ -35,9 +35,15 @@ LARGEST = 9
 HELPER = "compute-only party"
 
 
-def local(parties: Mapping[str, Dataset | pd.DataFrame | str | Path], *, policy: str | Policy = "open",
-          dictionary: Dictionary | str | Path | None = None, threshold: int | None = None,
-          patience_seconds: float = 600.0, progress: Callable[[str], None] | None = None) -> LocalConsortium:
+def local(
+    parties: Mapping[str, Dataset | pd.DataFrame | str | Path],
+    *,
+    policy: str | Policy = "open",
+    dictionary: Dictionary | str | Path | None = None,
+    threshold: int | None = None,
+    patience_seconds: float = 600.0,
+    progress: Callable[[str], None] | None = None,
+) -> LocalConsortium:
     """Start embedded parties.
 
     Parameters
@@ -70,16 +76,29 @@ def local(parties: Mapping[str, Dataset | pd.DataFrame | str | Path], *, policy:
     ...     consortium.count(where="age >= 65", by="sex").to_frame()["count"].tolist()
     [3, 3]
     """
-    return LocalConsortium(parties, policy=policy, dictionary=dictionary, threshold=threshold,
-                           patience_seconds=patience_seconds, progress=progress)
+    return LocalConsortium(
+        parties,
+        policy=policy,
+        dictionary=dictionary,
+        threshold=threshold,
+        patience_seconds=patience_seconds,
+        progress=progress,
+    )
 
 
 class LocalConsortium(Consortium):
     """See `local`."""
 
-    def __init__(self, parties: Mapping[str, Dataset | pd.DataFrame | str | Path], *, policy: str | Policy,
-                 dictionary: Dictionary | str | Path | None, threshold: int | None, patience_seconds: float,
-                 progress: Callable[[str], None] | None) -> None:
+    def __init__(
+        self,
+        parties: Mapping[str, Dataset | pd.DataFrame | str | Path],
+        *,
+        policy: str | Policy,
+        dictionary: Dictionary | str | Path | None,
+        threshold: int | None,
+        patience_seconds: float,
+        progress: Callable[[str], None] | None,
+    ) -> None:
         if not 2 <= len(parties) <= LARGEST:
             raise SpecError(f"{len(parties)} institutions were given; embedded sessions take 2 to {LARGEST}")
         self._policy = Policy.preset(policy) if isinstance(policy, str) else policy
@@ -109,26 +128,37 @@ class LocalConsortium(Consortium):
         tables = {}
         for name, records in self._records.items():
             if records.genotypes is None:
-                raise DataError("has no genotypes", party=name,
-                                hint='give a PLINK prefix: ms.Dataset("traits.csv", genotypes="chr10", id="IID")')
+                raise DataError(
+                    "has no genotypes",
+                    party=name,
+                    hint='give a PLINK prefix: ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
+                )
             tables[name] = records.genotypes.variants
         first, *rest = tables
         for name in rest:
             if not tables[name].reset_index(drop=True).equals(tables[first].reset_index(drop=True)):
                 raise DataError(
                     f"the variant list ({len(tables[name])} variants) is not the one of {first} ({len(tables[first])})",
-                    party=name, hint="give every party the same variants, in the same order, with the same alleles",
+                    party=name,
+                    hint="give every party the same variants, in the same order, with the same alleles",
                 )
         return tables[first]
 
-    async def _compute(self, spec: AnalysisSpec, plan: Plan, contributions: Mapping[str, Contribution],
-                       variants: pd.DataFrame | None) -> Outcome:
-        owners = {name: self._policy.rules for name in contributions}
+    async def _compute(
+        self, spec: AnalysisSpec, plan: Plan, contributions: Mapping[str, Contribution], variants: pd.DataFrame | None
+    ) -> Outcome:
+        owners = dict.fromkeys(contributions, self._policy.rules)
         if spec.policy is not None:
             owners[f"preset {spec.policy}"] = Policy.preset(spec.policy).rules
         rules, rules_owner = strictest(owners)
-        session = digest({"session": secrets.token_hex(16), "spec": spec.model_dump(mode="json"),
-                          "plan": plan_to_plain(plan), "parties": list(self.parties)})
+        session = digest(
+            {
+                "session": secrets.token_hex(16),
+                "spec": spec.model_dump(mode="json"),
+                "plan": plan_to_plain(plan),
+                "parties": list(self.parties),
+            }
+        )
         network = MemoryNetwork(self.parties, self._patience)
 
         async def party(index: int) -> Outcome:
@@ -136,9 +166,17 @@ class LocalConsortium(Consortium):
             name = self.parties[index - 1]
             try:
                 return await execute(
-                    channel, spec=spec, plan=plan, contribution=contributions.get(name), study_digest=session,
-                    data_parties=tuple(contributions), rules=rules, rules_owner=rules_owner, variants=variants,
-                    progress=self._progress if index == 1 else (lambda text: None), threshold=self._threshold,
+                    channel,
+                    spec=spec,
+                    plan=plan,
+                    contribution=contributions.get(name),
+                    study_digest=session,
+                    data_parties=tuple(contributions),
+                    rules=rules,
+                    rules_owner=rules_owner,
+                    variants=variants,
+                    progress=self._progress if index == 1 else (lambda text: None),
+                    threshold=self._threshold,
                 )
             except Exception as error:
                 await channel.abort(error)
@@ -165,7 +203,7 @@ def _in_thread(work: Coroutine[Any, Any, T]) -> T:
     def run() -> None:
         try:
             result.append(asyncio.run(work))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller below
+        except BaseException as error:
             failure.append(error)
 
     thread = threading.Thread(target=run, name="mpcstats-embedded", daemon=True)

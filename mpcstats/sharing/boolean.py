@@ -14,8 +14,18 @@ from mpcstats.field import Elements, PrimeField, WordSource
 from mpcstats.sharing.committee import Committee
 from mpcstats.sharing.streams import Randomness
 
-__all__ = ["Words", "add_public", "cross_terms", "deal_bits", "lanes", "pack", "place_common", "receive_bits",
-           "reshared", "unpack"]
+__all__ = [
+    "Words",
+    "add_public",
+    "cross_terms",
+    "deal_bits",
+    "lanes",
+    "pack",
+    "place_common",
+    "receive_bits",
+    "reshared",
+    "unpack",
+]
 
 Words = NDArray[np.uint64]
 
@@ -76,8 +86,15 @@ def deal_bits(committee: Committee, dealer: int, secret: Words, coins: Randomnes
     return shares, correction
 
 
-def receive_bits(committee: Committee, dealer: int, index: int, shape: tuple[int, ...], correction: Words | None,
-                 coins: Randomness, label: str) -> Words:
+def receive_bits(
+    committee: Committee,
+    dealer: int,
+    index: int,
+    shape: tuple[int, ...],
+    correction: Words | None,
+    coins: Randomness,
+    label: str,
+) -> Words:
     """A receiver's boolean shares of bits dealt by another party."""
     special = committee.correction_subset(dealer)
     subsets = committee.subsets_of(index)
@@ -126,4 +143,5 @@ def cross_terms(committee: Committee, index: int, x: Words, y: Words) -> Words:
 
 def reshared(parts: dict[int, Words]) -> Words:
     """XOR of the boolean shares that all dealers dealt."""
-    return np.bitwise_xor.reduce(np.stack(list(parts.values())), axis=0)
+    total: Words = np.bitwise_xor.reduce(np.stack(list(parts.values())), axis=0)
+    return total

@@ -29,7 +29,9 @@ def encode(field: PrimeField, x: NDArray[np.float64], fraction_bits: int, intege
     """
     x = np.asarray(x, np.float64)
     if integer_bits + fraction_bits > field.bits - 2:
-        raise RangeError(f"a format of ({integer_bits}, {fraction_bits}) bits does not fit a field of {field.bits} bits")
+        raise RangeError(
+            f"a format of ({integer_bits}, {fraction_bits}) bits does not fit a field of {field.bits} bits"
+        )
     if not np.isfinite(x).all():
         raise RangeError(f"{int((~np.isfinite(x)).sum())} of {x.size} numbers are not finite")
     if x.size and float(np.abs(x).max()) >= 2.0**integer_bits:

@@ -18,14 +18,22 @@ from mpcstats.sharing.streams import Randomness
 __all__ = ["combine", "draw_bounded", "draw_uniform", "zero_share"]
 
 
-def draw_uniform(field: PrimeField, committee: Committee, index: int, coins: Randomness, label: str,
-                 shape: tuple[int, ...]) -> dict[Subset, Elements]:
+def draw_uniform(
+    field: PrimeField, committee: Committee, index: int, coins: Randomness, label: str, shape: tuple[int, ...]
+) -> dict[Subset, Elements]:
     """Uniform r_A for each subset A of this party."""
     return {A: field.uniform(coins.subset(A, label), shape) for A in committee.subsets_of(index)}
 
 
-def draw_bounded(field: PrimeField, committee: Committee, index: int, coins: Randomness, label: str,
-                 shape: tuple[int, ...], bits: int) -> dict[Subset, Elements]:
+def draw_bounded(
+    field: PrimeField,
+    committee: Committee,
+    index: int,
+    coins: Randomness,
+    label: str,
+    shape: tuple[int, ...],
+    bits: int,
+) -> dict[Subset, Elements]:
     """r_A uniform in [0, 2^bits) for each subset A of this party; bits < field.bits."""
     count = int(np.prod(shape, dtype=np.int64))
     drawn = {}
@@ -52,8 +60,9 @@ def combine(field: PrimeField, committee: Committee, index: int, drawn: Mapping[
     return field.lincomb(weights, [drawn[A] for A in subsets])
 
 
-def zero_share(field: PrimeField, committee: Committee, index: int, coins: Randomness, label: str,
-               shape: tuple[int, ...]) -> Elements:
+def zero_share(
+    field: PrimeField, committee: Committee, index: int, coins: Randomness, label: str, shape: tuple[int, ...]
+) -> Elements:
     """This party's share of a fresh sharing of zero of degree 2t.
 
     For each subset A the polynomial (u_1 x + ... + u_t x^t) f_A(x) with u uniform and known to A: degree 2t, zero at 0

@@ -28,8 +28,9 @@ def deal_plain(field: PrimeField, committee: Committee, secret: Elements, coins:
     return shares
 
 
-def deal_compressed(field: PrimeField, committee: Committee, dealer: int, secret: Elements,
-                    common: Mapping[int, Elements]) -> dict[int, Elements]:
+def deal_compressed(
+    field: PrimeField, committee: Committee, dealer: int, secret: Elements, common: Mapping[int, Elements]
+) -> dict[int, Elements]:
     """The dealer's own share and the shares to send, when t shares are coins held in common.
 
     The polynomial goes through (0, secret) and (j, common[j]); it is uniform among those of degree t with that
@@ -47,8 +48,7 @@ def deal_compressed(field: PrimeField, committee: Committee, dealer: int, secret
     """
     known = [secret, *(common[j] for j in committee.compressed(dealer))]
     return {
-        j: field.lincomb(committee.deal_weights(field, dealer, j), known)
-        for j in (dealer, *committee.sent_to(dealer))
+        j: field.lincomb(committee.deal_weights(field, dealer, j), known) for j in (dealer, *committee.sent_to(dealer))
     }
 
 

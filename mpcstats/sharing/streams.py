@@ -28,13 +28,16 @@ class Stream:
     """Uniform words from one derived key."""
 
     def __init__(self, key: bytes, label: str) -> None:
-        seed = HKDFExpand(algorithm=hashes.SHA256(), length=32, info=b"mpcstats/v1/stream/" + label.encode()).derive(key)
+        info = b"mpcstats/v1/stream/" + label.encode()
+        seed = HKDFExpand(algorithm=hashes.SHA256(), length=32, info=info).derive(key)
         self._encryptor = Cipher(algorithms.AES(seed[:16]), modes.CTR(seed[16:])).encryptor()
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """The next `count` uniform 64-bit words."""
-        out = np.empty(count, "<u8")
-        view = memoryview(out).cast("B")
+        out: NDArray[np.uint64] = np.empty(count, "<u8")
+        if not count:
+            return out  # an empty buffer cannot be cast
+        view = out.data.cast("B")
         for start in range(0, len(view), len(_ZEROS)):
             chunk = view[start : start + len(_ZEROS)]
             self._encryptor.update_into(_ZEROS[: len(chunk)], chunk)
@@ -71,8 +74,9 @@ class KeyRing:
         One for each other party.
     """
 
-    def __init__(self, committee: Committee, index: int, subset_keys: dict[Subset, bytes], pair_keys: dict[int, bytes]
-                 ) -> None:
+    def __init__(
+        self, committee: Committee, index: int, subset_keys: dict[Subset, bytes], pair_keys: dict[int, bytes]
+    ) -> None:
         if set(subset_keys) != set(committee.subsets_of(index)) or set(pair_keys) != set(committee.members) - {index}:
             raise ProtocolError("the key ring does not hold exactly the keys of its party")
         self._index = index

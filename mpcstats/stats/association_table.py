@@ -18,12 +18,31 @@ from scipy.special import betainc, betaln, ndtri
 from mpcstats.errors import RangeError
 
 __all__ = [
-    "LOG10_P", "NO_ERROR", "PLINK_COLUMNS", "determinant", "genomic_control_lambda", "linear_table", "log10_p_of_t",
-    "p_of_t", "write_plink",
+    "LOG10_P",
+    "NO_ERROR",
+    "PLINK_COLUMNS",
+    "determinant",
+    "genomic_control_lambda",
+    "linear_table",
+    "log10_p_of_t",
+    "p_of_t",
+    "write_plink",
 ]
 
 PLINK_COLUMNS = (
-    "#CHROM", "POS", "ID", "REF", "ALT", "A1", "TEST", "OBS_CT", "BETA", "SE", "T_STAT", "P", "ERRCODE",
+    "#CHROM",
+    "POS",
+    "ID",
+    "REF",
+    "ALT",
+    "A1",
+    "TEST",
+    "OBS_CT",
+    "BETA",
+    "SE",
+    "T_STAT",
+    "P",
+    "ERRCODE",
 )
 LOG10_P = "LOG10_P"
 NO_ERROR = "."
@@ -34,9 +53,16 @@ _MEDIAN_CHI_SQUARE = float(ndtri(0.75)) ** 2  # 0.4549364..., the median of chi-
 Floats = NDArray[np.float64]
 
 
-def linear_table(variants: pd.DataFrame, a1_is_alt: ArrayLike, observed: ArrayLike,
-                 s_xx: ArrayLike, s_xy: ArrayLike, s_yy: ArrayLike, df: ArrayLike,
-                 errcode: Sequence[str] | NDArray[np.object_] | None = None) -> pd.DataFrame:
+def linear_table(
+    variants: pd.DataFrame,
+    a1_is_alt: ArrayLike,
+    observed: ArrayLike,
+    s_xx: ArrayLike,
+    s_xy: ArrayLike,
+    s_yy: ArrayLike,
+    df: ArrayLike,
+    errcode: Sequence[str] | NDArray[np.object_] | None = None,
+) -> pd.DataFrame:
     """One row per variant in the order of `variants`.
 
     Parameters
@@ -66,23 +92,38 @@ def linear_table(variants: pd.DataFrame, a1_is_alt: ArrayLike, observed: ArrayLi
     usable = codes == NO_ERROR
     beta, error, t = _statistics(xx[usable], xy[usable], yy[usable], freedom[usable])
     sign = np.where(np.asarray(a1_is_alt, dtype=np.bool_), 1.0, -1.0)[usable]
-    columns = {"BETA": sign * beta, "SE": error, "T_STAT": sign * t, "P": p_of_t(t, freedom[usable]),
-               LOG10_P: log10_p_of_t(t, freedom[usable])}
+    columns = {
+        "BETA": sign * beta,
+        "SE": error,
+        "T_STAT": sign * t,
+        "P": p_of_t(t, freedom[usable]),
+        LOG10_P: log10_p_of_t(t, freedom[usable]),
+    }
     full = {name: np.full(count, np.nan) for name in columns}
     for name, values in columns.items():
         full[name][usable] = values
-    table = pd.DataFrame({
-        "#CHROM": variants["chrom"].to_numpy(), "POS": variants["pos"].to_numpy(dtype=np.int64),
-        "ID": variants["id"].to_numpy(), "REF": variants["ref"].to_numpy(), "ALT": variants["alt"].to_numpy(),
-        "A1": np.where(np.asarray(a1_is_alt, dtype=np.bool_), variants["alt"].to_numpy(), variants["ref"].to_numpy()),
-        "TEST": np.full(count, "ADD", dtype=object), "OBS_CT": np.asarray(observed, dtype=np.int64),
-        **full, "ERRCODE": codes,
-    })
+    table = pd.DataFrame(
+        {
+            "#CHROM": variants["chrom"].to_numpy(),
+            "POS": variants["pos"].to_numpy(dtype=np.int64),
+            "ID": variants["id"].to_numpy(),
+            "REF": variants["ref"].to_numpy(),
+            "ALT": variants["alt"].to_numpy(),
+            "A1": np.where(
+                np.asarray(a1_is_alt, dtype=np.bool_), variants["alt"].to_numpy(), variants["ref"].to_numpy()
+            ),
+            "TEST": np.full(count, "ADD", dtype=object),
+            "OBS_CT": np.asarray(observed, dtype=np.int64),
+            **full,
+            "ERRCODE": codes,
+        }
+    )
     return table[[*PLINK_COLUMNS, LOG10_P]]
 
 
-def genomic_control_lambda(*, p: ArrayLike | None = None, t: ArrayLike | None = None,
-                           df: ArrayLike | None = None) -> float:
+def genomic_control_lambda(
+    *, p: ArrayLike | None = None, t: ArrayLike | None = None, df: ArrayLike | None = None
+) -> float:
     """Median of the variants' chi-square statistics over its expectation under the null: PLINK's lambda.
 
     Give p-values, or t statistics with their degrees of freedom; NaN entries are left out. NaN when nothing is left.
@@ -110,13 +151,13 @@ def log10_p_of_t(t: ArrayLike, df: ArrayLike) -> Floats:
     square, freedom = np.broadcast_arrays(np.square(np.asarray(t, dtype=np.float64)), np.asarray(df, dtype=np.float64))
     p = p_of_t(np.sqrt(square), freedom)
     with np.errstate(divide="ignore", invalid="ignore"):
-        natural = -np.log(p)
+        natural = np.array(-np.log(p))
         near = p > 0.5
         natural[near] = -np.log1p(-betainc(0.5, freedom[near] / 2, (square / (freedom + square))[near]))
     far = (p < 1e-280) & np.isfinite(square)
     if far.any():
         natural[far] = -_log_tail(square[far], freedom[far])
-    return natural / math.log(10) + 0.0  # no negative zero
+    return np.asarray(natural / math.log(10) + 0.0)  # no negative zero
 
 
 def determinant(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> Floats:
@@ -197,8 +238,10 @@ def _log_tail(square: Floats, freedom: Floats) -> Floats:
     fraction = d.copy()
     for m in range(1, 10_000):
         step = np.ones_like(x)
-        for term in (m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-                     -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
             d = 1 + term * d
             d = 1 / np.where(np.abs(d) < tiny, tiny, d)
             c = 1 + term / c

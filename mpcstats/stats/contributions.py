@@ -14,8 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "AssociationContribution", "AssociationPlan", "Contribution", "CountContribution", "CountPlan", "Level", "Plan",
-    "SurvivalContribution", "SurvivalPlan",
+    "AssociationContribution",
+    "AssociationPlan",
+    "Contribution",
+    "CountContribution",
+    "CountPlan",
+    "Level",
+    "Plan",
+    "SurvivalContribution",
+    "SurvivalPlan",
 ]
 
 Level = str | int | float | bool

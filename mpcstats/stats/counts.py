@@ -21,8 +21,9 @@ def declare_count(session: Session, plan: CountPlan) -> None:
     session.openings.declare("counts", cells, "people per cell, pooled over all parties, rounded; 0 where suppressed")
 
 
-async def joint_count(session: Session, plan: CountPlan, own: CountContribution | None, dealers: tuple[int, ...],
-                      ruling: Ruling) -> Outcome:
+async def joint_count(
+    session: Session, plan: CountPlan, own: CountContribution | None, dealers: tuple[int, ...], ruling: Ruling
+) -> Outcome:
     """Pooled people per cell.
 
     Reveals
@@ -52,11 +53,14 @@ def _outcome(plan: CountPlan, counts: np.ndarray, released: np.ndarray, ruling: 
     hidden = int((~released).sum())
     withheld = []
     if hidden:
-        withheld.append(f"{hidden} of {len(table)} cells hidden ({ruling.cite('minimum_count')}); zeros are hidden, too")
+        withheld.append(
+            f"{hidden} of {len(table)} cells hidden ({ruling.cite('minimum_count')}); zeros are hidden, too"
+        )
     if ruling.rules.rounding_base > 1:
         withheld.append(f"counts are rounded to multiples ({ruling.cite('rounding_base')})")
     return Outcome(
-        "count", {"counts": table},
+        "count",
+        {"counts": table},
         conventions={"count": "people in the pooled data; rows without a value in a column of `by` are in no cell"},
         withheld=withheld,
     )

@@ -43,9 +43,13 @@ async def rounded_down(session: Session, counts: Shared, base: int) -> Shared:
     return counts if base == 1 else await floor_divide(session, counts, base, COUNT_BITS)
 
 
-async def release_counts(session: Session, counts: Shared, name: str, rules: DisclosureRules
-                         ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+async def release_counts(
+    session: Session, counts: Shared, name: str, rules: DisclosureRules
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Open counts under `minimum_count` and `rounding_base`.
+
+    A released count is the nearest multiple of the base, but never below the threshold: counts that would round below
+    it are released as the smallest multiple that is not.
 
     Parameters
     ----------
@@ -62,10 +66,17 @@ async def release_counts(session: Session, counts: Shared, name: str, rules: Dis
         exact = await open_counts(session, counts, name)
         return exact, np.ones(exact.shape, np.bool_)
     rounded = (await rounded_down(session, counts.plus_int(base // 2), base)).times_int(base)
-    if threshold:
-        rounded = await multiply(session, await at_least(session, counts, threshold), rounded)
-    opened = await open_counts(session, rounded, name)
-    return opened, opened > 0 if threshold else np.ones(opened.shape, np.bool_)
+    if not threshold:
+        opened = await open_counts(session, rounded, name)
+        return opened, np.ones(opened.shape, np.bool_)
+    lowest = -(-threshold // base) * base
+    # from here on the nearest multiple is `lowest` or more
+    regular = max(threshold, lowest - base // 2)
+    bounds = await at_least(session, concatenate([counts.plus_int(-threshold), counts.plus_int(-regular)]), 0)
+    visible, high = bounds[: counts.shape[0]], bounds[counts.shape[0] :]
+    above = await multiply(session, high, rounded.plus_int(-lowest))
+    opened = await open_counts(session, visible.times_int(lowest) + above, name)
+    return opened, opened > 0
 
 
 async def require_people(session: Session, counts: Shared, minimum: int, name: str, message: str) -> None:
@@ -84,7 +95,3 @@ async def require_people(session: Session, counts: Shared, minimum: int, name: s
         enough = concatenate([await multiply(session, enough[:half], enough[half : 2 * half]), enough[2 * half :]])
     if int((await open_counts(session, enough, name))[0]) == 0:
         raise DisclosureRefused(message)
-
-
-
-

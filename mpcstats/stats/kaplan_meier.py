@@ -18,8 +18,18 @@ from scipy.special import expit, ndtri
 from mpcstats.errors import RangeError, SpecError
 
 __all__ = [
-    "CONFIDENCE_TYPES", "QUANTILE_RULES", "ROUNDED_NOTE", "TABLE_COLUMNS", "at_risk_at", "lattice_times",
-    "median_table", "quantiles", "rounded_survival_table", "rounded_tables", "survival_table", "tables_from_counts",
+    "CONFIDENCE_TYPES",
+    "QUANTILE_RULES",
+    "ROUNDED_NOTE",
+    "TABLE_COLUMNS",
+    "at_risk_at",
+    "lattice_times",
+    "median_table",
+    "quantiles",
+    "rounded_survival_table",
+    "rounded_tables",
+    "survival_table",
+    "tables_from_counts",
 ]
 
 CONFIDENCE_TYPES = ("log", "log-log", "plain", "logit", "arcsin")
@@ -36,8 +46,14 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
-def survival_table(times: ArrayLike, at_risk: ArrayLike, events: ArrayLike, censored: ArrayLike,
-                   conf_type: str = "log", conf_level: float = 0.95) -> pd.DataFrame:
+def survival_table(
+    times: ArrayLike,
+    at_risk: ArrayLike,
+    events: ArrayLike,
+    censored: ArrayLike,
+    conf_type: str = "log",
+    conf_level: float = 0.95,
+) -> pd.DataFrame:
     """The Kaplan-Meier table of one group, one row per time with an event or a censoring, as R lists them.
 
     Parameters
@@ -72,9 +88,16 @@ def survival_table(times: ArrayLike, at_risk: ArrayLike, events: ArrayLike, cens
     return _table(t[keep], n[keep], d[keep], c[keep], conf_type, conf_level)
 
 
-def tables_from_counts(events: ArrayLike, censored: ArrayLike, *, groups: Sequence[str] = ("all",), unit: float = 1.0,
-                       conf_type: str = "log", conf_level: float = 0.95,
-                       quantile_rule: Literal["R", "lifelines"] = "R") -> dict[str, pd.DataFrame]:
+def tables_from_counts(
+    events: ArrayLike,
+    censored: ArrayLike,
+    *,
+    groups: Sequence[str] = ("all",),
+    unit: float = 1.0,
+    conf_type: str = "log",
+    conf_level: float = 0.95,
+    quantile_rule: Literal["R", "lifelines"] = "R",
+) -> dict[str, pd.DataFrame]:
     """Curves and medians of all groups from counts on the lattice 0, unit, 2 unit, ...
 
     Parameters
@@ -102,9 +125,15 @@ def tables_from_counts(events: ArrayLike, censored: ArrayLike, *, groups: Sequen
     }
 
 
-def rounded_survival_table(times: ArrayLike, start: int, cumulative_events: ArrayLike,
-                           cumulative_censored: ArrayLike, visible: int, conf_type: str = "log",
-                           conf_level: float = 0.95) -> pd.DataFrame:
+def rounded_survival_table(
+    times: ArrayLike,
+    start: int,
+    cumulative_events: ArrayLike,
+    cumulative_censored: ArrayLike,
+    visible: int,
+    conf_type: str = "log",
+    conf_level: float = 0.95,
+) -> pd.DataFrame:
     """The table of one group from counts that disclosure control has rounded, as OpenSAFELY computes it.
 
     A row per visible grid point, changes or not. Everything follows from the rounded numbers: at_risk is the rounded
@@ -142,9 +171,18 @@ def rounded_survival_table(times: ArrayLike, start: int, cumulative_events: Arra
     return table
 
 
-def rounded_tables(times: ArrayLike, start: ArrayLike, cumulative_events: ArrayLike, cumulative_censored: ArrayLike,
-                   visible: ArrayLike, *, groups: Sequence[str] = ("all",), conf_type: str = "log",
-                   conf_level: float = 0.95, quantile_rule: Literal["R", "lifelines"] = "R") -> dict[str, pd.DataFrame]:
+def rounded_tables(
+    times: ArrayLike,
+    start: ArrayLike,
+    cumulative_events: ArrayLike,
+    cumulative_censored: ArrayLike,
+    visible: ArrayLike,
+    *,
+    groups: Sequence[str] = ("all",),
+    conf_type: str = "log",
+    conf_level: float = 0.95,
+    quantile_rule: Literal["R", "lifelines"] = "R",
+) -> dict[str, pd.DataFrame]:
     """Curves and medians of all groups from rounded counts: `rounded_survival_table` for each of G groups.
 
     `start` and `visible` are (G,), the cumulative counts (G, K). Medians are read off the rounded curves; records and
@@ -153,8 +191,10 @@ def rounded_tables(times: ArrayLike, start: ArrayLike, cumulative_events: ArrayL
     """
     n, shown = np.asarray(start, dtype=np.int64), np.asarray(visible, dtype=np.int64)
     d, c = _lattice(cumulative_events, cumulative_censored, groups)
-    tables = [rounded_survival_table(times, int(n[g]), d[g], c[g], int(shown[g]), conf_type, conf_level)
-              for g in range(len(groups))]
+    tables = [
+        rounded_survival_table(times, int(n[g]), d[g], c[g], int(shown[g]), conf_type, conf_level)
+        for g in range(len(groups))
+    ]
     seen = np.array([int(table["events"].sum()) for table in tables], dtype=np.int64)
     curve = _stack(tables, groups)
     curve.attrs["note"] = ROUNDED_NOTE
@@ -163,22 +203,31 @@ def rounded_tables(times: ArrayLike, start: ArrayLike, cumulative_events: ArrayL
     return {"curve": curve, "medians": medians}
 
 
-def median_table(tables: Sequence[pd.DataFrame], groups: Sequence[str], records: ArrayLike, events: ArrayLike, *,
-                 rule: Literal["R", "lifelines"] = "R") -> pd.DataFrame:
+def median_table(
+    tables: Sequence[pd.DataFrame],
+    groups: Sequence[str],
+    records: ArrayLike,
+    events: ArrayLike,
+    *,
+    rule: Literal["R", "lifelines"] = "R",
+) -> pd.DataFrame:
     """Columns group, records, events, median, lower, upper; one row per group, in the order of `groups`."""
     rows = [quantiles(table, (0.5,), rule=rule).iloc[0] for table in tables]
-    return pd.DataFrame({
-        "group": [str(name) for name in groups],
-        "records": np.asarray(records, dtype=np.int64),
-        "events": np.asarray(events, dtype=np.int64),
-        "median": [float(row["quantile"]) for row in rows],
-        "lower": [float(row["lower"]) for row in rows],
-        "upper": [float(row["upper"]) for row in rows],
-    })
+    return pd.DataFrame(
+        {
+            "group": [str(name) for name in groups],
+            "records": np.asarray(records, dtype=np.int64),
+            "events": np.asarray(events, dtype=np.int64),
+            "median": [float(row["quantile"]) for row in rows],
+            "lower": [float(row["lower"]) for row in rows],
+            "upper": [float(row["upper"]) for row in rows],
+        }
+    )
 
 
-def quantiles(table: pd.DataFrame, probabilities: Sequence[float] = (0.25, 0.5, 0.75), *,
-              rule: Literal["R", "lifelines"] = "R") -> pd.DataFrame:
+def quantiles(
+    table: pd.DataFrame, probabilities: Sequence[float] = (0.25, 0.5, 0.75), *, rule: Literal["R", "lifelines"] = "R"
+) -> pd.DataFrame:
     """Times by which a share of the people had the event: the median is probability 0.5.
 
     Parameters
@@ -203,8 +252,10 @@ def quantiles(table: pd.DataFrame, probabilities: Sequence[float] = (0.25, 0.5, 
         raise SpecError(f"no quantile rule is called {rule!r}; rules: {', '.join(QUANTILE_RULES)}")
     find = _crossing if rule == "R" else _first_at_or_below
     times = table["time"].to_numpy(dtype=np.float64)
-    found = {name: find(times, table[column].to_numpy(dtype=np.float64), p)
-             for name, column in (("quantile", "survival"), ("lower", "lower"), ("upper", "upper"))}
+    found = {
+        name: find(times, table[column].to_numpy(dtype=np.float64), p)
+        for name, column in (("quantile", "survival"), ("lower", "lower"), ("upper", "upper"))
+    }
     return pd.DataFrame({"probability": p, **found})
 
 
@@ -232,8 +283,7 @@ def lattice_times(count: int, unit: float = 1.0) -> Floats:
     return steps * unit
 
 
-def _table(t: Floats, n: Counts, d: Counts, c: Counts,
-           conf_type: str, conf_level: float) -> pd.DataFrame:
+def _table(t: Floats, n: Counts, d: Counts, c: Counts, conf_type: str, conf_level: float) -> pd.DataFrame:
     at_risk, events = n.astype(np.float64), d.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         # a grid point where nobody is left has factor 1: nothing can happen there
@@ -242,10 +292,18 @@ def _table(t: Floats, n: Counts, d: Counts, c: Counts,
         root = np.sqrt(variance)  # standard error of log S; infinite once S is 0
         standard_error = survival * root
     lower, upper = _limits(survival, root, conf_type, conf_level)
-    return pd.DataFrame({
-        "time": t, "at_risk": n, "events": d, "censored": c, "survival": survival, "standard_error": standard_error,
-        "lower": lower, "upper": upper,
-    })
+    return pd.DataFrame(
+        {
+            "time": t,
+            "at_risk": n,
+            "events": d,
+            "censored": c,
+            "survival": survival,
+            "standard_error": standard_error,
+            "lower": lower,
+            "upper": upper,
+        }
+    )
 
 
 def _limits(s: Floats, root: Floats, conf_type: str, conf_level: float) -> tuple[Floats, Floats]:

@@ -25,8 +25,17 @@ __all__ = ["joint_kaplan_meier", "joint_logrank"]
 Counts = NDArray[np.int64]
 
 
-async def joint_kaplan_meier(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
-                             dealers: tuple[int, ...], ruling: Ruling, *, conf_type: str, conf_level: float) -> Outcome:
+async def joint_kaplan_meier(
+    session: Session,
+    plan: SurvivalPlan,
+    own: SurvivalContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    *,
+    conf_type: str,
+    conf_level: float,
+    time_label: str = "time",
+) -> Outcome:
     """Pooled survival curves of all groups.
 
     Reveals
@@ -38,25 +47,31 @@ async def joint_kaplan_meier(session: Session, plan: SurvivalPlan, own: Survival
     conventions = {
         "confidence interval": f"{conf_type}, level {conf_level:g}",
         "standard error": "Greenwood, of the survival probability",
-        "median": "R's rule: first time the curve is below one half, midpoint of a flat part at one half",
+        "median": "R's quantile rule: where the curve meets one half; the middle of a flat part exactly at one half",
         "ties": "events come before censorings at the same time",
         "missing": "complete cases on the group column",
     }
+    values = {"by": plan.by, "conf_type": conf_type, "conf_level": conf_level, "time_label": time_label}
     if ruling.rules.exact_curve:
         events, censored = await _exact_counts(session, plan, own, dealers)
-        tables = km.tables_from_counts(events, censored, groups=names, unit=plan.unit, conf_type=conf_type,
-                                       conf_level=conf_level)
-        return Outcome("kaplan-meier", tables, {"curve": "exact"}, conventions)
+        tables = km.tables_from_counts(
+            events, censored, groups=names, unit=plan.unit, conf_type=conf_type, conf_level=conf_level
+        )
+        return Outcome("kaplan-meier", tables, {"curve": "exact", **values}, conventions)
     grid = max(1, round(ruling.rules.time_grid / plan.unit))
     start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
-    tables = km.rounded_tables(grid * plan.unit * np.arange(1, cum_events.shape[1] + 1), start, cum_events, cum_censored,
-                               visible, groups=names, conf_type=conf_type, conf_level=conf_level)
-    conventions["rounding"] = km.ROUNDED_NOTE
-    return Outcome("kaplan-meier", tables, {"curve": "rounded"}, conventions, _withheld(ruling, visible, names, grid, plan))
+    times = grid * plan.unit * np.arange(1, cum_events.shape[1] + 1)
+    tables = km.rounded_tables(
+        times, start, cum_events, cum_censored, visible, groups=names, conf_type=conf_type, conf_level=conf_level
+    )
+    conventions |= {"rounding": km.ROUNDED_NOTE, "median": f"{conventions['median']}; read off the rounded curve"}
+    withheld = _withheld(ruling, visible, names, grid, plan)
+    return Outcome("kaplan-meier", tables, {"curve": "rounded", **values}, conventions, withheld)
 
 
-async def joint_logrank(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
-                        dealers: tuple[int, ...], ruling: Ruling) -> Outcome:
+async def joint_logrank(
+    session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...], ruling: Ruling
+) -> Outcome:
     """Pooled log-rank test between the groups, from the exact table.
 
     Reveals
@@ -70,7 +85,8 @@ async def joint_logrank(session: Session, plan: SurvivalPlan, own: SurvivalContr
     """
     if not ruling.rules.exact_curve:
         raise DisclosureRefused(
-            f"the log-rank test opens the exact table of events, which the rules do not allow ({ruling.cite('exact_curve')})",
+            "the log-rank test opens the exact table of events, which the rules do not allow "
+            f"({ruling.cite('exact_curve')})",
             hint="ask that party to allow exact_curve for this data set, or release the rounded curve only",
         )
     events, censored = await _exact_counts(session, plan, own, dealers)
@@ -78,11 +94,19 @@ async def joint_logrank(session: Session, plan: SurvivalPlan, own: SurvivalContr
     at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
     test = logrank_test(events, at_risk, _names(plan))
     return Outcome(
-        "logrank", {"groups": test.table},
-        {"chi_square": test.chi_square, "degrees_of_freedom": test.degrees_of_freedom, "p_value": test.p_value,
-         "log_p_value": test.log_p_value},
-        {"test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R survdiff, rho = 0)",
-         "missing": "complete cases on the group column"},
+        "logrank",
+        {"groups": test.table},
+        {
+            "chi_square": test.chi_square,
+            "degrees_of_freedom": test.degrees_of_freedom,
+            "p_value": test.p_value,
+            "log_p_value": test.log_p_value,
+            "by": plan.by,
+        },
+        {
+            "test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R: rho = 0)",
+            "missing": "complete cases on the group column",
+        },
     )
 
 
@@ -90,16 +114,18 @@ def _names(plan: SurvivalPlan) -> list[str]:
     return [str(level) for level in plan.groups] or ["all"]
 
 
-async def _shared_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
-                         dealers: tuple[int, ...]) -> tuple[Shared, Shared]:
+async def _shared_counts(
+    session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
+) -> tuple[Shared, Shared]:
     mine = None if own is None else M61.from_int64(np.stack([own.events, own.censored]).astype(np.int64))
     pooled = await sum_of_inputs(session, M61, mine, dealers, (2, *plan.shape))
     session.progress("events and censorings pooled on shares")
     return pooled[0], pooled[1]
 
 
-async def _exact_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
-                        dealers: tuple[int, ...]) -> tuple[Counts, Counts]:
+async def _exact_counts(
+    session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
+) -> tuple[Counts, Counts]:
     cells = plan.shape[0] * plan.shape[1]
     session.openings.declare("events and censorings", 2 * cells, "pooled counts per group and time")
     events, censored = await _shared_counts(session, plan, own, dealers)
@@ -108,8 +134,14 @@ async def _exact_counts(session: Session, plan: SurvivalPlan, own: SurvivalContr
     return opened[: plan.shape[0]], opened[plan.shape[0] :]
 
 
-async def _rounded_counts(session: Session, plan: SurvivalPlan, own: SurvivalContribution | None,
-                          dealers: tuple[int, ...], ruling: Ruling, grid: int) -> tuple[Counts, Counts, Counts, Counts]:
+async def _rounded_counts(
+    session: Session,
+    plan: SurvivalPlan,
+    own: SurvivalContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    grid: int,
+) -> tuple[Counts, Counts, Counts, Counts]:
     """Rounded start, cumulative events and censorings, and visible grid points, per group."""
     rules, groups = ruling.rules, plan.shape[0]
     events, censored = await _shared_counts(session, plan, own, dealers)
@@ -119,8 +151,11 @@ async def _rounded_counts(session: Session, plan: SurvivalPlan, own: SurvivalCon
     cum = concatenate([events.cumsum(1)[:, edges], censored.cumsum(1)[:, edges]])  # (2 G, points)
     session.openings.declare("people at start", groups, "pooled people per group, rounded; 0 where suppressed")
     session.openings.declare("visible grid points", groups, "where each curve ends: fewer at risk beyond")
-    session.openings.declare("cumulative events and censorings", 2 * groups * points,
-                             "multiples of step_minimum reached at each visible grid point")
+    session.openings.declare(
+        "cumulative events and censorings",
+        2 * groups * points,
+        "multiples of step_minimum reached at each visible grid point",
+    )
     total = cum[:groups, -1] + cum[groups:, -1]
     start, released = await release_counts(session, total, "people at start", rules)
     # at risk just before a grid point: everybody less those who left up to the point before
@@ -135,7 +170,11 @@ async def _rounded_counts(session: Session, plan: SurvivalPlan, own: SurvivalCon
     ends = await open_counts(session, visible.sum(1), "visible grid points")
     levels = await open_counts(session, shown, "cumulative events and censorings")
     rounded = _midpoints(levels, rules.step_minimum)
-    return np.where(released, start, 0), rounded[:groups], rounded[groups:], np.where(released, ends, 0)
+    start, ends = np.where(released, start, 0), np.where(released, ends, 0)
+    # the rounded number at risk may be below the floor where the true one is not: such points are not shown either
+    before = start[:, None] - np.pad((rounded[:groups] + rounded[groups:])[:, :-1], ((0, 0), (1, 0)))
+    shown_floor = np.cumprod(before >= floor, axis=1).sum(axis=1)
+    return start, rounded[:groups], rounded[groups:], np.minimum(ends, shown_floor)
 
 
 def _midpoints(levels: Counts, step: int) -> Counts:
@@ -145,10 +184,14 @@ def _midpoints(levels: Counts, step: int) -> Counts:
 
 def _withheld(ruling: Ruling, visible: Counts, names: list[str], grid: int, plan: SurvivalPlan) -> list[str]:
     points = max(1, -(-plan.horizon // grid))
-    ends = ", ".join(f"{name} after {int(end) * grid * plan.unit:g}" for name, end in zip(names, visible, strict=True)
-                     if end < points)
+    ends = ", ".join(
+        f"{name} after {int(end) * grid * plan.unit:g}"
+        for name, end in zip(names, visible, strict=True)
+        if end < points
+    )
     lines = [
-        f"the curve is shown on a grid ({ruling.cite('time_grid')}), the exact one is not allowed ({ruling.cite('exact_curve')})",
+        f"the curve is shown on a grid ({ruling.cite('time_grid')})",
+        f"the exact curve is not allowed ({ruling.cite('exact_curve')})",
         f"cumulative events and censorings are rounded to steps ({ruling.cite('step_minimum')})",
         f"people at start are rounded ({ruling.cite('rounding_base')}; {ruling.cite('minimum_count')})",
     ]

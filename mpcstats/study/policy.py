@@ -14,19 +14,33 @@ from mpcstats.types import DisclosureRules
 
 __all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
 
-ANALYSES = ("count", "kaplan-meier", "logrank", "gwas")
+ANALYSES: tuple[Literal["count", "kaplan-meier", "logrank", "gwas"], ...] = ("count", "kaplan-meier", "logrank", "gwas")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Everything exact: for embedded sessions on one's own or public data.
     "open": {
-        "minimum_count": 0, "rounding_base": 1, "step_minimum": 1, "at_risk_floor": 0, "time_grid": 1,
-        "exact_curve": True, "minimum_parties": 1, "association_minimum_people": 0, "minimum_allele_count": 0,
+        "minimum_count": 0,
+        "rounding_base": 1,
+        "step_minimum": 1,
+        "at_risk_floor": 0,
+        "time_grid": 1,
+        "exact_curve": True,
+        "minimum_parties": 1,
+        "association_minimum_people": 0,
+        "minimum_allele_count": 0,
         "all_variants": True,
     },
     # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
     "standard": {
-        "minimum_count": 11, "rounding_base": 5, "step_minimum": 5, "at_risk_floor": 11, "time_grid": 30,
-        "exact_curve": False, "minimum_parties": 3, "association_minimum_people": 500, "minimum_allele_count": 20,
+        "minimum_count": 11,
+        "rounding_base": 5,
+        "step_minimum": 5,
+        "at_risk_floor": 11,
+        "time_grid": 30,
+        "exact_curve": False,
+        "minimum_parties": 3,
+        "association_minimum_people": 500,
+        "minimum_allele_count": 20,
         "all_variants": False,
     },
 }
@@ -74,7 +88,7 @@ class Policy(BaseModel):
         """
         if name not in PRESETS:
             raise SpecError(f"no policy preset is called {name!r}; presets: {', '.join(sorted(PRESETS))}")
-        return cls(extends=name)  # type: ignore[arg-type]
+        return cls.model_validate({"extends": name})
 
 
 def parse_policy(plain: Mapping[str, Any], source: str = "policy") -> Policy:
@@ -106,7 +120,7 @@ def strictest(rules: Mapping[str, DisclosureRules]) -> tuple[DisclosureRules, di
     Returns
     -------
     (DisclosureRules, dict)
-        The effective rules, and for each rule the name of the party (or preset) that set it.
+        The effective rules, and for each rule who set it: names of parties or presets, or "all parties".
     """
     effective: dict[str, Any] = {}
     owner: dict[str, str] = {}
@@ -115,5 +129,6 @@ def strictest(rules: Mapping[str, DisclosureRules]) -> tuple[DisclosureRules, di
         values = {who: getattr(rule, name) for who, rule in rules.items()}
         permission = isinstance(next(iter(values.values())), bool)
         effective[name] = all(values.values()) if permission else max(values.values())
-        owner[name] = next(who for who, value in values.items() if value == effective[name])
+        owners = [who for who, value in values.items() if value == effective[name]]
+        owner[name] = ", ".join(owners) if len(owners) < len(values) or len(owners) == 1 else "all parties"
     return DisclosureRules(**effective), owner

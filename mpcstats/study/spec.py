@@ -11,8 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from mpcstats.errors import SpecError
 
 __all__ = [
-    "AnalysisSpec", "ConfidenceType", "CountSpec", "GwasSpec", "KaplanMeierSpec", "LogrankSpec", "canonical_json",
-    "digest", "parse_spec",
+    "AnalysisSpec",
+    "ConfidenceType",
+    "CountSpec",
+    "GwasSpec",
+    "KaplanMeierSpec",
+    "LogrankSpec",
+    "canonical_json",
+    "digest",
+    "parse_spec",
 ]
 
 ConfidenceType = Literal["log", "log-log", "plain", "logit", "arcsin"]

@@ -96,10 +96,16 @@ class Enumeration:
 
         coins = [_Coins(self, i) for i in self.committee.members]
         results = run_parties(self.committee, program, coins=coins, observe=observe)
-        assert len(self._columns) == self.digits, f"{len(self._columns)} inputs and coins where {self.digits} were announced"
+        assert len(self._columns) == self.digits, (
+            f"{len(self._columns)} inputs and coins where {self.digits} were announced"
+        )
         views = {}
         for i in self.committee.members:
-            own = [self.coin(name) for name in sorted(self._columns) if any(name.startswith(s + "/") for s in coins[i - 1].seen)]
+            own = [
+                self.coin(name)
+                for name in sorted(self._columns)
+                if any(name.startswith(s + "/") for s in coins[i - 1].seen)
+            ]
             code = np.zeros(self.runs, np.int64)
             for column in [*own, *received[i]]:
                 assert len(column) == self.runs
@@ -115,8 +121,10 @@ def distinguishable(view: NDArray[np.int64], known: list[NDArray[np.uint64]], hi
     secret = np.stack([column.astype(np.int64) for column in hidden])
     for key in np.unique(keys, axis=1).T:
         rows = (keys == key[:, None]).all(axis=0)
-        histograms = [np.unique(view[rows & (secret == s[:, None]).all(axis=0)], return_counts=True)
-                      for s in np.unique(secret[:, rows], axis=1).T]
+        histograms = [
+            np.unique(view[rows & (secret == s[:, None]).all(axis=0)], return_counts=True)
+            for s in np.unique(secret[:, rows], axis=1).T
+        ]
         first = histograms[0]
         count += sum(not (np.array_equal(h[0], first[0]) and np.array_equal(h[1], first[1])) for h in histograms[1:])
     return count

@@ -16,9 +16,16 @@ from mpcstats.transport.memory import MemoryNetwork, Message
 __all__ = ["run_parties"]
 
 
-def run_parties(committee: Committee, program: Callable[[Session], Awaitable[Any]], *,
-                coins: Sequence[Randomness] | None = None, observe: Callable[[Message], None] | None = None,
-                patience_seconds: float = 20.0, kappa: int = 64, kappa_floor: int = 40) -> list[Any]:
+def run_parties(
+    committee: Committee,
+    program: Callable[[Session], Awaitable[Any]],
+    *,
+    coins: Sequence[Randomness] | None = None,
+    observe: Callable[[Message], None] | None = None,
+    patience_seconds: float = 20.0,
+    kappa: int = 64,
+    kappa_floor: int = 40,
+) -> list[Any]:
     """Run `program(session)` at every party and return the results in order.
 
     Parameters
@@ -30,16 +37,22 @@ def run_parties(committee: Committee, program: Callable[[Session], Awaitable[Any
     """
     names = tuple(f"party{i}" for i in committee.members)
     network = MemoryNetwork(names, patience_seconds)
+    barriers: list[asyncio.Barrier] = []  # made inside the event loop
 
     async def party(i: int) -> Any:
-        session = Session(network.channel(i), committee, coins[i - 1] if coins else None,  # type: ignore[arg-type]
-                          kappa=kappa, kappa_floor=kappa_floor)
+        session = Session(
+            network.channel(i),
+            committee,
+            coins[i - 1] if coins else None,  # type: ignore[arg-type]
+            kappa=kappa,
+            kappa_floor=kappa_floor,
+        )
         try:
             if coins is None:
                 await agree_on_keys(session, hashlib.sha256(b"test").digest())
                 session.accounts.rounds = 0
                 session.accounts.bytes_sent.clear()
-            await barrier.wait()
+            await barriers[0].wait()
             network.observe = observe
             return await program(session)
         except Exception as error:
@@ -47,13 +60,11 @@ def run_parties(committee: Committee, program: Callable[[Session], Awaitable[Any
             raise
 
     async def everybody() -> list[Any]:
-        nonlocal barrier
-        barrier = asyncio.Barrier(committee.m)
+        barriers.append(asyncio.Barrier(committee.m))
         results = await asyncio.gather(*(party(i) for i in committee.members), return_exceptions=True)
         errors = [r for r in results if isinstance(r, BaseException)]
         if errors:
             raise errors[0]
         return results
 
-    barrier: asyncio.Barrier
     return asyncio.run(everybody())

@@ -35,8 +35,9 @@ class MemoryNetwork:
         Called for every message; tests use it to record traces.
     """
 
-    def __init__(self, parties: tuple[str, ...], patience_seconds: float = 30.0,
-                 observe: Callable[[Message], None] | None = None) -> None:
+    def __init__(
+        self, parties: tuple[str, ...], patience_seconds: float = 30.0, observe: Callable[[Message], None] | None = None
+    ) -> None:
         self.parties = parties
         self.patience_seconds = patience_seconds
         self.observe = observe
@@ -92,18 +93,21 @@ class MemoryChannel:
         try:
             payload = await asyncio.wait_for(asyncio.shield(slot), self.patience_seconds)
         except TimeoutError:
-            raise DeadlineExceeded(f"nothing arrived for {self.patience_seconds:g} seconds (step {step})", party=name
-                                   ) from None
+            raise DeadlineExceeded(
+                f"nothing arrived for {self.patience_seconds:g} seconds (step {step})", party=name
+            ) from None
         del self._network._pending[self.index, sender, step]
         if len(payload) != size:
-            raise FrameRejected(f"a message of {len(payload)} bytes came where {size} were due (step {step})", party=name)
+            text = f"a message of {len(payload)} bytes came where {size} were due (step {step})"
+            raise FrameRejected(text, party=name)
         return payload
 
     async def abort(self, error: Exception) -> None:
         """See `Channel.abort`."""
-        known = isinstance(error, MpcStatsError)
-        at_fault = (error.party if known else None) or self.parties[self.index - 1]
-        self._network._stop(self.index, at_fault, error.code if known else "E1000")
+        at_fault, code = self.parties[self.index - 1], "E1000"
+        if isinstance(error, MpcStatsError):
+            at_fault, code = error.party or at_fault, error.code
+        self._network._stop(self.index, at_fault, code)
 
     async def close(self) -> None:
         """See `Channel.close`."""

@@ -46,7 +46,9 @@ async def opened(session: Session, x: Shared) -> Elements:
     return await open_declared(session, x, name)
 
 
-async def dealt(session: Session, field: PrimeField, values: Elements, dealer: int = 1, fraction_bits: int = 0) -> Shared:
+async def dealt(
+    session: Session, field: PrimeField, values: Elements, dealer: int = 1, fraction_bits: int = 0
+) -> Shared:
     """Values dealt by one party."""
     own = values if session.index == dealer else None
     return (await deal(session, field, own, (dealer,), field.shape(values), fraction_bits))[dealer]
@@ -70,8 +72,10 @@ def test_products(committee: Committee, field: PrimeField) -> None:
         y = await dealt(session, field, field.from_ints(other), committee.m)
         table = await multiply(session, x.reshape(x.size, 1), y.reshape(1, y.size))
         bit = await dealt(session, field, field.from_ints([k % 2 for k in range(x.size)]))
-        return [field.to_ints(await opened(session, r)).tolist() for r in (
-            table, await inner_product(session, x, y), await select(session, bit, x, y))]
+        return [
+            field.to_ints(await opened(session, r)).tolist()
+            for r in (table, await inner_product(session, x, y), await select(session, bit, x, y))
+        ]
 
     for table, inner, chosen in run_parties(committee, program):
         assert table == [[a * b % p for b in other] for a in values]
@@ -95,8 +99,10 @@ def test_comparison_at_the_boundaries(committee: Committee, field: PrimeField) -
     async def program(session: Session) -> list[Any]:
         x = await dealt(session, field, field.from_ints(values))
         near = await dealt(session, field, field.from_ints([9, 10, 11, 12, 0, -5, 10**6]))
-        return [field.to_ints(await opened(session, r)).tolist()
-                for r in (await is_negative(session, x), await at_least(session, near, 11))]
+        return [
+            field.to_ints(await opened(session, r)).tolist()
+            for r in (await is_negative(session, x), await at_least(session, near, 11))
+        ]
 
     for negative, enough in run_parties(committee, program):
         assert negative == [int(v < 0) for v in values]
@@ -111,8 +117,10 @@ def test_comparison_and_bits_for_every_element_of_a_small_field(committee: Commi
 
     async def program(session: Session) -> list[Any]:
         x = await dealt(session, field, field.from_ints(everything))
-        return [field.to_ints(await opened(session, r))
-                for r in (await is_negative(session, x), await bit_decompose(session, x, 0, field.bits))]
+        return [
+            field.to_ints(await opened(session, r))
+            for r in (await is_negative(session, x), await bit_decompose(session, x, 0, field.bits))
+        ]
 
     negative, bits = run_parties(committee, program)[0]
     assert negative.tolist() == [int(v > modulus // 2) for v in everything]
@@ -122,8 +130,15 @@ def test_comparison_and_bits_for_every_element_of_a_small_field(committee: Commi
 @pytest.mark.parametrize("divisor", [1, 2, 3, 5, 7, 10, 64, 1000])
 def test_floor_division_is_exact(divisor: int) -> None:
     top = 2**29
-    values = sorted({v for q in (0, 1, 2, 77, top // divisor) for v in (q * divisor - 1, q * divisor, q * divisor + 1)
-                     if 0 <= v < top} | {top - 1})
+    values = sorted(
+        {
+            v
+            for q in (0, 1, 2, 77, top // divisor)
+            for v in (q * divisor - 1, q * divisor, q * divisor + 1)
+            if 0 <= v < top
+        }
+        | {top - 1}
+    )
 
     async def program(session: Session) -> list[int]:
         x = await dealt(session, M61, M61.from_ints(values))
@@ -245,8 +260,11 @@ def test_cost_is_as_declared(name: str, committee: Committee) -> None:
         accounts = session.accounts
         before = accounts.rounds, sum(accounts.bytes_sent.values()), accounts.masked_openings
         await _run(name, session, x, bits, field)
-        return (accounts.rounds - before[0], sum(accounts.bytes_sent.values()) - before[1],
-                accounts.masked_openings - before[2])
+        return (
+            accounts.rounds - before[0],
+            sum(accounts.bytes_sent.values()) - before[1],
+            accounts.masked_openings - before[2],
+        )
 
     measured = run_parties(committee, program)
     cost, case = REGISTRY[name], Case(committee, field, SIZE)

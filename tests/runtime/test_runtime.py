@@ -125,7 +125,6 @@ def test_a_party_that_stops_is_named_to_everybody() -> None:
             await session.channel.abort(error)
             return "party2"
         with pytest.raises(PartyUnreachable) as caught:
-            await shared(session, [1])
             await session.exchange(dict.fromkeys(session.others, b"x" * 8), dict.fromkeys(session.others, 8))
         return caught.value.party or ""
 
@@ -154,7 +153,7 @@ def test_secrets_have_no_truth_value_and_no_telling_repr() -> None:
 
 
 def test_every_byte_that_a_party_receives_looks_uniform() -> None:
-    """Shares of very unlike secrets: chi-square on the bytes of all messages to one party, with a fresh key each run."""
+    """Shares of very unlike secrets: chi-square on the bytes of all messages to one party, with fresh keys."""
 
     def bytes_received(values: list[int]) -> np.ndarray:
         seen: list[Message] = []

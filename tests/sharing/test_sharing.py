@@ -21,8 +21,12 @@ def rings(committee: Committee) -> dict[int, KeyRing]:
     """Fixed keys for every party of a committee."""
     subset_keys = {A: bytes(A).ljust(32, b"s") for A in committee.subsets}
     return {
-        i: KeyRing(committee, i, {A: subset_keys[A] for A in committee.subsets_of(i)},
-                   {j: bytes(sorted((i, j))).ljust(32, b"p") for j in committee.members if j != i})
+        i: KeyRing(
+            committee,
+            i,
+            {A: subset_keys[A] for A in committee.subsets_of(i)},
+            {j: bytes(sorted((i, j))).ljust(32, b"p") for j in committee.members if j != i},
+        )
         for i in committee.members
     }
 
@@ -122,8 +126,11 @@ def test_boolean_shares_of_dealt_bits_xor_to_the_bits(committee: Committee) -> N
         own, correction = boolean.deal_bits(committee, dealer, secret, ring[dealer], "l")
         special = committee.correction_subset(dealer)
         held = {dealer: own} | {
-            j: boolean.receive_bits(committee, dealer, j, secret.shape, correction if j in special else None, ring[j], "l")
-            for j in committee.members if j != dealer
+            j: boolean.receive_bits(
+                committee, dealer, j, secret.shape, correction if j in special else None, ring[j], "l"
+            )
+            for j in committee.members
+            if j != dealer
         }
         total = np.zeros_like(secret)
         for A in committee.subsets:

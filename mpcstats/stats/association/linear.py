@@ -2,8 +2,8 @@
 
 With Q orthonormal over the pooled people and the residual e of the phenotype, both known to each site for its own
 people, a variant g without missing calls needs only additive sums: s_xx = g'g - |Q'g|^2, s_xy = g'e |y|. Where calls
-are missing, people with a call are analysed (PLINK's complete cases): the basis is then not orthonormal, A = Q'Q = I - E
-over these people, and s_xx = g'g - u'A^-1 u with u = Q'g. E would tell about the people with missing calls, so it
+are missing, people with a call are analysed (PLINK's complete cases). The basis is then not orthonormal, A = Q'Q is I
+- E over these people, and s_xx = g'g - u'A^-1 u with u = Q'g. E would tell about the people with missing calls, so it
 stays on shares: w ~ A^-1 u is solved in fixed point and corrected exactly, u'A^-1 u ~ 2 w'u - w'A w, which is off by
 the square of w's error.
 
@@ -70,8 +70,14 @@ def plan_kappa(plan: AssociationPlan, floor: int = 40) -> int:
     return floor + max(1, math.ceil(math.log2(openings)))
 
 
-async def joint_linear_scan(session: Session, plan: AssociationPlan, own: AssociationContribution | None,
-                            dealers: tuple[int, ...], ruling: Ruling, variants: pd.DataFrame) -> Outcome:
+async def joint_linear_scan(
+    session: Session,
+    plan: AssociationPlan,
+    own: AssociationContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    variants: pd.DataFrame,
+) -> Outcome:
     """Effect, standard error, t and p of every variant.
 
     Parameters
@@ -123,8 +129,14 @@ def _ranges(count: int, people: int) -> Iterator[tuple[int, int]]:
         yield start, min(count, start + size)
 
 
-async def _scan_block(session: Session, model: NullModel, own: AssociationContribution | None, dealers: tuple[int, ...],
-                      ruling: Ruling, span: tuple[int, int]) -> _Block:
+async def _scan_block(
+    session: Session,
+    model: NullModel,
+    own: AssociationContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    span: tuple[int, int],
+) -> _Block:
     calls = None if own is None else own.read(*span)
     size = span[1] - span[0]
     observed, a1_is_alt, passes = await _alleles(session, calls, size, model.people, dealers, ruling)
@@ -144,8 +156,9 @@ async def _scan_block(session: Session, model: NullModel, own: AssociationContri
     return block
 
 
-async def _alleles(session: Session, calls: NDArray[np.int8] | None, size: int, people: int, dealers: tuple[int, ...],
-                   ruling: Ruling) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+async def _alleles(
+    session: Session, calls: NDArray[np.int8] | None, size: int, people: int, dealers: tuple[int, ...], ruling: Ruling
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Open people with a call, the rarer allele, and whether it is common enough, per variant."""
     mine = None
     if calls is not None:
@@ -162,8 +175,9 @@ async def _alleles(session: Session, calls: NDArray[np.int8] | None, size: int, 
     return observed, a1_is_alt, await open_counts(session, common_enough, "variant passes") == 1
 
 
-async def _pool(session: Session, model: NullModel, calls: NDArray[np.int8] | None, size: int,
-                dealers: tuple[int, ...]) -> _Sums:
+async def _pool(
+    session: Session, model: NullModel, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
+) -> _Sums:
     """Share Q'g, e'g and g'g of one block, with g scaled by 1 / sqrt(people): all below 2^3."""
     mine = None
     if calls is not None:
@@ -176,8 +190,9 @@ async def _pool(session: Session, model: NullModel, calls: NDArray[np.int8] | No
     return _Sums(basis, pooled[model.order], pooled[model.order + 1])
 
 
-async def _open_partial(session: Session, sums: _Sums, terms: MissingTerms, partial: NDArray[np.int64], block: _Block
-                        ) -> None:
+async def _open_partial(
+    session: Session, sums: _Sums, terms: MissingTerms, partial: NDArray[np.int64], block: _Block
+) -> None:
     """Statistics of variants with missing calls; those that cannot be solved stay closed."""
     ok, s_xx, s_xy, s_yy = await corrected_sums(
         session, terms, sums.basis[partial], sums.residual[partial], sums.square[partial]
@@ -192,8 +207,9 @@ async def _open_partial(session: Session, sums: _Sums, terms: MissingTerms, part
         target[partial[kept]] = decode(M127, opened, values.fraction_bits)
 
 
-def _outcome(plan: AssociationPlan, model: NullModel, blocks: list[_Block], ruling: Ruling, variants: pd.DataFrame
-             ) -> Outcome:
+def _outcome(
+    plan: AssociationPlan, model: NullModel, blocks: list[_Block], ruling: Ruling, variants: pd.DataFrame
+) -> Outcome:
     def joined(name: str) -> np.ndarray:
         return np.concatenate([getattr(block, name) for block in blocks])
 
@@ -208,16 +224,23 @@ def _outcome(plan: AssociationPlan, model: NullModel, blocks: list[_Block], ruli
     degrees = observed - model.order - 1
     table = linear_table(variants, joined("a1_is_alt"), observed, s_xx, s_xy, joined("s_yy") * scale**2, degrees, codes)
     usable = (table["ERRCODE"] == ".").to_numpy()
-    lam = float(genomic_control_lambda(t=table["T_STAT"].to_numpy()[usable], df=degrees[usable])) if usable.any() else None
+    lam = (
+        float(genomic_control_lambda(t=table["T_STAT"].to_numpy()[usable], df=degrees[usable]))
+        if usable.any()
+        else None
+    )
     withheld = []
     if minimum > 1 and (~passes).any():
         withheld.append(f"{int((~passes).sum())} rare variants ({ruling.cite('minimum_allele_count')})")
     return Outcome(
-        "gwas", {"variants": table}, {"people": model.people, "lambda_gc": lam},
-        {"model": "linear regression, additive, intercept and covariates " + (", ".join(plan.covariates) or "none"),
-         "missing": "complete cases per variant, as PLINK; people without phenotype or a covariate are left out",
-         "A1": "the rarer allele in the pooled data; effects are per copy of A1",
-         "p": f"t distribution with {model.degrees_of_freedom} degrees of freedom where no call is missing"},
+        "gwas",
+        {"variants": table},
+        {"people": model.people, "lambda_gc": lam},
+        {
+            "model": "linear regression, additive, intercept and covariates " + (", ".join(plan.covariates) or "none"),
+            "missing": "complete cases per variant, as PLINK; people without phenotype or a covariate are left out",
+            "A1": "the rarer allele in the pooled data; effects are per copy of A1",
+            "p": f"t distribution with {model.degrees_of_freedom} degrees of freedom where no call is missing",
+        },
         withheld,
     )
-

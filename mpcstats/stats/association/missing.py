@@ -50,9 +50,15 @@ class MissingTerms:
     rates: Floats
 
 
-async def share_missing_terms(session: Session, model: NullModel, calls: NDArray[np.int8] | None,
-                              partial: NDArray[np.int64], observed: NDArray[np.int64], dealers: tuple[int, ...],
-                              fraction: int) -> MissingTerms:
+async def share_missing_terms(
+    session: Session,
+    model: NullModel,
+    calls: NDArray[np.int8] | None,
+    partial: NDArray[np.int64],
+    observed: NDArray[np.int64],
+    dealers: tuple[int, ...],
+    fraction: int,
+) -> MissingTerms:
     """Sum the terms of the people without a call over sites. Three rounds; reveals nothing."""
     order, count = model.order, partial.size
     rates = np.maximum(observed / model.people, _LOWEST_CALL_RATE)
@@ -64,8 +70,9 @@ async def share_missing_terms(session: Session, model: NullModel, calls: NDArray
     fine = await _sum(session, own, (count, order + 1, order + 1), dealers, fraction)
     coarse = await _sum(session, scaled, (count, order, order + 2), dealers, _solver_fraction(session))
     # A / rate - I = (I - E) / rate - I; the identity's part is public and added below
-    rough = await _sum(session, None if scaled is None else -scaled[:, :, :order], (count, order, order), dealers,
-                       _BALANCE_BITS)
+    rough = await _sum(
+        session, None if scaled is None else -scaled[:, :, :order], (count, order, order), dealers, _BALANCE_BITS
+    )
     shift = np.eye(order) * (1 / rates - 1)[:, None, None]
     rough = rough.plus(encode(M127, shift, _BALANCE_BITS, 7))
     return MissingTerms(fine[:, :order], fine[:, order, order], coarse, rough, rates)
@@ -83,8 +90,9 @@ def _own_terms(model: NullModel, missing: NDArray[np.bool_]) -> Floats:
     return terms
 
 
-async def _sum(session: Session, own: Floats | None, shape: tuple[int, ...], dealers: tuple[int, ...], fraction: int
-               ) -> Shared:
+async def _sum(
+    session: Session, own: Floats | None, shape: tuple[int, ...], dealers: tuple[int, ...], fraction: int
+) -> Shared:
     mine = None if own is None else encode(M127, own, fraction, 7)
     return await sum_of_inputs(session, M127, mine, dealers, shape, fraction)
 
@@ -97,8 +105,9 @@ def _solver_fraction(session: Session) -> int:
     return fraction
 
 
-async def corrected_sums(session: Session, terms: MissingTerms, u: Shared, gy: Shared, gg: Shared
-                         ) -> tuple[Shared, Shared, Shared, Shared]:
+async def corrected_sums(
+    session: Session, terms: MissingTerms, u: Shared, gy: Shared, gg: Shared
+) -> tuple[Shared, Shared, Shared, Shared]:
     """s_xx, s_xy and s_yy over the people with a call.
 
     Parameters
@@ -152,7 +161,7 @@ async def _balanced(session: Session, terms: MissingTerms) -> Shared:
 
 
 async def _safe_systems(session: Session, terms: MissingTerms, ok: Shared) -> tuple[Shared, Shared]:
-    """(A / rate, (u, b) / rate) where ok, the identity and zeros elsewhere: the solver's range is then a promise kept."""
+    """(A / rate, (u, b) / rate) where ok, the identity and zeros elsewhere: the solver's range is then kept."""
     count, order = terms.coarse.shape[:2]
     fraction = terms.coarse.fraction_bits
     shift = encode(M127, np.eye(order) * (1 / terms.rates - 1)[:, None, None], fraction, 7)

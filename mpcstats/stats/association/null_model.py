@@ -54,7 +54,7 @@ class NullModel:
     @property
     def order(self) -> int:
         """Intercept and covariates."""
-        return self.basis.shape[1]
+        return int(self.basis.shape[1])
 
     @property
     def degrees_of_freedom(self) -> int:
@@ -62,8 +62,13 @@ class NullModel:
         return self.people - self.order - 1
 
 
-async def fit_null_model(session: Session, plan: AssociationPlan, own: AssociationContribution | None,
-                         dealers: tuple[int, ...], ruling: Ruling) -> NullModel:
+async def fit_null_model(
+    session: Session,
+    plan: AssociationPlan,
+    own: AssociationContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+) -> NullModel:
     """Pool people, means and products in three rounds of sums.
 
     Raises
@@ -79,10 +84,17 @@ async def fit_null_model(session: Session, plan: AssociationPlan, own: Associati
     if people <= order + 1:
         raise SpecError(f"{people} people are too few for {order - 1} covariates: a test needs at least {order + 2}")
     columns = _columns(plan, own)
-    means = await _open_sums(session, None if columns is None else columns.sum(axis=0), (order,), dealers, "means") / people
+    means = (
+        await _open_sums(session, None if columns is None else columns.sum(axis=0), (order,), dealers, "means") / people
+    )
     centred = None if columns is None else columns - means
-    products = await _open_sums(session, None if centred is None else centred.T @ centred, (order, order), dealers,
-                                "sums of squares and products")
+    products = await _open_sums(
+        session,
+        None if centred is None else centred.T @ centred,
+        (order, order),
+        dealers,
+        "sums of squares and products",
+    )
     rows = np.zeros((0, order)) if centred is None else centred
     return _model(plan, people, (products + products.T) / 2, rows)
 
@@ -90,14 +102,21 @@ async def fit_null_model(session: Session, plan: AssociationPlan, own: Associati
 def _declare(session: Session, plan: AssociationPlan) -> None:
     order = len(plan.covariates) + 1
     openings = session.openings
-    openings.declare("enough people", 1, "whether there are enough people, in total and per level of two-level covariates")
+    openings.declare(
+        "enough people", 1, "whether there are enough people, in total and per level of two-level covariates"
+    )
     openings.declare("people", 1, "people with phenotype and covariates, pooled")
     openings.declare("means", order, "pooled means of phenotype and covariates")
     openings.declare("sums of squares and products", order * order, "pooled, centred, of phenotype and covariates")
 
 
-async def _people(session: Session, plan: AssociationPlan, own: AssociationContribution | None,
-                  dealers: tuple[int, ...], ruling: Ruling) -> int:
+async def _people(
+    session: Session,
+    plan: AssociationPlan,
+    own: AssociationContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+) -> int:
     levels = [plan.covariates.index(name) for name in plan.binary_covariates]
     mine = None
     if own is not None:
@@ -135,8 +154,9 @@ def _columns(plan: AssociationPlan, own: AssociationContribution | None) -> Floa
     return columns
 
 
-async def _open_sums(session: Session, own: Floats | None, shape: tuple[int, ...], dealers: tuple[int, ...], name: str
-                     ) -> Floats:
+async def _open_sums(
+    session: Session, own: Floats | None, shape: tuple[int, ...], dealers: tuple[int, ...], name: str
+) -> Floats:
     mine = None if own is None else encode(M127, own, _FRACTION, _INTEGER)
     pooled = await sum_of_inputs(session, M127, mine, dealers, shape, _FRACTION)
     return decode(M127, await open_declared(session, pooled, name), _FRACTION)

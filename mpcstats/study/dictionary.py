@@ -1,0 +1,286 @@
+"""The data dictionary: names, types, levels and ranges of the columns that all parties agreed on. It is public."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.study.spec import Level, digest
+from mpcstats.study.values import EXACT_INTEGER, as_numbers, kind_of
+
+__all__ = ["Column", "Dictionary", "infer_dictionary", "load_dictionary", "parse_dictionary"]
+
+INFERRED_INTEGER_LEVELS = 50
+INFERRED_CATEGORY_LEVELS = 1000
+_MAX_NAME = 256
+
+
+class Column(BaseModel):
+    """One column.
+
+    Attributes
+    ----------
+    name : str
+    type : "integer", "decimal", "category" (text) or "boolean"
+    levels : tuple, optional
+        All values that may occur, in the order of tables: text for a category, whole numbers for an integer column.
+        A boolean column has the levels false, true. Without levels a column cannot make a breakdown.
+    range : (low, high), optional
+        Both ends included; numbers only. The range of a time column fixes the length of survival curves.
+    unit : str
+        UCUM code, e.g. "d" or "mm[Hg]".
+    missing : "allowed" or "refused"
+        What a cell without value means for the party that holds it.
+    description : str
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(min_length=1, max_length=_MAX_NAME)
+    type: Literal["integer", "decimal", "category", "boolean"]
+    levels: tuple[Level, ...] | None = Field(default=None, max_length=100_000)
+    range: tuple[float, float] | None = None
+    unit: str = ""
+    missing: Literal["allowed", "refused"] = "allowed"
+    description: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _boolean_levels(cls, plain: Any) -> Any:
+        if isinstance(plain, dict) and plain.get("type") == "boolean" and plain.get("levels") is None:
+            return {**plain, "levels": (False, True)}
+        return plain
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.range is not None:
+            _check_range(self)
+        if self.levels is not None:
+            _check_levels(self)
+        return self
+
+    @property
+    def is_number(self) -> bool:
+        """True for integer and decimal columns."""
+        return self.type in {"integer", "decimal"}
+
+    @property
+    def title(self) -> str:
+        """Name and type for messages, e.g. "column 'stage' (category)"."""
+        return f"column {self.name!r} ({self.type})"
+
+
+class Dictionary(BaseModel):
+    """All columns of a data set, the same at every party.
+
+    Attributes
+    ----------
+    unit_of_count : str, optional
+        Column that identifies people; counts then count people. None: every row is one person.
+    unusable : dict
+        Columns that an embedded session found but cannot use, with the reason.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
+    kind: Literal["Dictionary"] = "Dictionary"
+    id: str = Field(min_length=1, max_length=_MAX_NAME)
+    version: int = Field(default=1, ge=1)
+    unit_of_count: str | None = None
+    columns: tuple[Column, ...] = Field(
+        default=(), max_length=10_000, validation_alias=AliasChoices("column", "columns")
+    )
+    unusable: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        names = [column.name for column in self.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+        if repeated:
+            raise ValueError(f"columns are described twice: {', '.join(repeated)}")
+        if self.unit_of_count is not None and self.unit_of_count not in names:
+            raise ValueError(f"unit_of_count names {self.unit_of_count!r}, which is not among the columns")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The column of this name.
+
+        Raises
+        ------
+        SpecError
+            There is none; the message proposes the nearest names.
+        """
+        for column in self.columns:
+            if column.name == name:
+                return column
+        if name in self.unusable:
+            raise SpecError(f"column {name!r} cannot be used: {self.unusable[name]}")
+        raise SpecError(f"the data dictionary {self.id!r} has no column {name[:_MAX_NAME]!r}", hint=self._nearest(name))
+
+    def digest(self) -> bytes:
+        """SHA-256 of the content (32 bytes); the same text in another order of keys gives the same digest."""
+        return digest(self)
+
+    def _nearest(self, name: str) -> str:
+        folded = {known.casefold(): known for known in self.names}
+        near = difflib.get_close_matches(name[:_MAX_NAME].casefold(), list(folded), n=3, cutoff=0.6)
+        if near:
+            return "did you mean " + " or ".join(repr(folded[match]) for match in near) + "?"
+        shown = ", ".join(self.names[:30]) + (", ..." if len(self.names) > 30 else "")
+        return f"columns: {shown or 'none'}"
+
+
+def parse_dictionary(plain: Mapping[str, Any], source: str = "dictionary") -> Dictionary:
+    """Validate a dictionary; `source` names the file in errors.
+
+    Raises
+    ------
+    ConfigurationError
+        Names every field that is wrong.
+    """
+    try:
+        return Dictionary.model_validate(plain)
+    except ValidationError as error:
+        problems = "; ".join(f"{_place(plain, e['loc'])}: {e['msg']}" for e in error.errors())
+        raise ConfigurationError(f"{source} is not a valid data dictionary: {problems}") from None
+
+
+def load_dictionary(path: Path | str) -> Dictionary:
+    """Read `dictionary.toml` (one `[[column]]` table per column).
+
+    Raises
+    ------
+    ConfigurationError
+        The file cannot be read, or a field is wrong.
+    """
+    try:
+        plain = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from None
+    return parse_dictionary(plain, str(path))
+
+
+def infer_dictionary(frames: Mapping[str, pd.DataFrame], id_column: str | None = None) -> Dictionary:
+    """Describe the tables of an embedded session, where one process sees all of them.
+
+    Parameters
+    ----------
+    frames : mapping of party name to DataFrame
+    id_column : str, optional
+        Column that identifies people (becomes `unit_of_count`); it gets neither levels nor range.
+
+    Returns
+    -------
+    Dictionary
+        Levels are the sorted union over the parties for text (up to 1,000 values), booleans, and integers with at most
+        50 values; ranges are smallest to largest value over the parties. Columns that hold dates, mix text and numbers,
+        or differ in type between parties are listed as unusable.
+    """
+    names = dict.fromkeys(str(name) for frame in frames.values() for name in frame.columns)
+    columns, unusable = [], {}
+    for name in names:
+        parts = {party: frame[name] for party, frame in frames.items() if name in frame.columns}
+        result = _infer_column(name, parts, is_id=name == id_column)
+        if isinstance(result, Column):
+            columns.append(result)
+        else:
+            unusable[name] = result
+    if id_column is not None and id_column not in {column.name for column in columns}:
+        raise SpecError(f"no table has the id column {id_column!r}")
+    return Dictionary(id="embedded", unit_of_count=id_column, columns=tuple(columns), unusable=unusable)
+
+
+def _infer_column(name: str, parts: Mapping[str, pd.Series[Any]], is_id: bool) -> Column | str:
+    """The column, or the reason why it cannot be used."""
+    if not 1 <= len(name) <= _MAX_NAME:
+        return f"column names have 1 to {_MAX_NAME} characters"
+    kinds = {party: kind_of(part) for party, part in parts.items()}
+    for party, kind in kinds.items():
+        if kind in {"mixed", "other"}:
+            what = "text among numbers" if kind == "mixed" else "neither numbers nor text (dates: give days as numbers)"
+            return f"it holds {what} at party {party}"
+    found = {kind for kind in kinds.values() if kind != "empty"}
+    if "text" in found and len(found) > 1:
+        where = ", ".join(f"{kind} at {party}" for party, kind in kinds.items() if kind != "empty")
+        return f"its type differs between parties: {where}"
+    used = [part for party, part in parts.items() if kinds[party] != "empty"]
+    if not found or found == {"text"}:
+        return Column(name=name, type="category", levels=None if is_id else _text_levels(used))
+    return _infer_numeric(name, found, used, is_id)
+
+
+def _infer_numeric(name: str, found: set[Any], parts: list[pd.Series[Any]], is_id: bool) -> Column:
+    values = np.unique(np.concatenate([as_numbers(part) for part in parts]))
+    values = values[np.isfinite(values)]
+    if "boolean" in found and set(values.tolist()) <= {0.0, 1.0}:
+        return Column(name=name, type="boolean")
+    whole = found <= {"boolean", "integer"} and bool(np.all(np.abs(values) <= EXACT_INTEGER))
+    if is_id or values.size == 0:
+        return Column(name=name, type="integer" if whole else "decimal")
+    few = whole and values.size <= INFERRED_INTEGER_LEVELS
+    return Column(
+        name=name,
+        type="integer" if whole else "decimal",
+        levels=tuple(int(value) for value in values) if few else None,
+        range=(float(values[0]), float(values[-1])),
+    )
+
+
+def _text_levels(parts: list[pd.Series[Any]]) -> tuple[str, ...] | None:
+    values: set[str] = set()
+    for part in parts:
+        values.update(str(value) for value in part.dropna().unique())
+        if len(values) > INFERRED_CATEGORY_LEVELS:
+            return None
+    return tuple(sorted(values))
+
+
+def _check_range(column: Column) -> None:
+    assert column.range is not None
+    low, high = column.range
+    if not column.is_number:
+        raise ValueError(f"{column.title} has a range, but only integer and decimal columns have one")
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ValueError(f"{column.title}: the range must be two finite numbers [low, high], low first")
+    if column.type == "integer" and max(abs(low), abs(high)) > EXACT_INTEGER:
+        raise ValueError(f"{column.title}: whole numbers may not exceed 2^53")
+
+
+def _check_levels(column: Column) -> None:
+    levels = column.levels or ()
+    expected = {"category": str, "integer": int, "boolean": bool}.get(column.type)
+    if expected is None:
+        raise ValueError(f"{column.title} has levels; decimal columns have a range instead")
+    if any(type(level) is not expected for level in levels):
+        kind = {"category": "text in quotes", "integer": "whole numbers", "boolean": "false and true"}[column.type]
+        raise ValueError(f"{column.title}: the levels must be {kind}")
+    if len(set(levels)) != len(levels):
+        raise ValueError(f"{column.title}: a level is listed twice")
+    if column.type == "boolean" and levels != (False, True):
+        raise ValueError(f"{column.title}: the levels of a boolean column are false, true")
+    if column.type == "integer":
+        low, high = column.range or (-EXACT_INTEGER, EXACT_INTEGER)
+        if not all(low <= float(level) <= high for level in levels):
+            raise ValueError(f"{column.title}: a level lies outside the range")
+
+
+def _place(plain: Mapping[str, Any], location: tuple[int | str, ...]) -> str:
+    """Path of a wrong field, columns by name where they have one."""
+    parts = [str(part) for part in location]
+    if len(location) > 1 and location[0] in {"column", "columns"} and isinstance(location[1], int):
+        column = plain[str(location[0])][location[1]]
+        if isinstance(column, dict) and isinstance(column.get("name"), str):
+            parts[1] = repr(column["name"])
+    return ".".join(parts) or "dictionary"
