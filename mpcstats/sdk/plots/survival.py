@@ -1,0 +1,281 @@
+"""Survival curves with confidence band and number-at-risk table; observed against expected events of a test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from mpcstats.sdk.plots import style
+from mpcstats.stats.kaplan_meier import at_risk_at
+
+__all__ = ["plot_observed_expected", "plot_survival"]
+
+Floats = NDArray[np.float64]
+_ROW = 13.0  # points between two rows of the number-at-risk table
+
+
+def plot_survival(
+    curve: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    by: str | None = None,
+    time_label: str = "Time",
+    medians: pd.DataFrame | None = None,
+    rounded: bool = False,
+    censor_ticks: bool | None = None,
+    at_risk: bool = True,
+    p_text: str | None = None,
+    band_text: str | None = None,
+    title: str | None = None,
+) -> Figure | Axes:
+    """Draw Kaplan-Meier curves.
+
+    Parameters
+    ----------
+    curve : DataFrame
+        Columns group, time, at_risk, events, censored, survival, lower, upper.
+    ax : Axes, optional
+        Where to draw; a new figure when not given.
+    by : str, optional
+        Name of the grouping column, for the labels.
+    medians : DataFrame, optional
+        Columns group, median: draws the lines at S = 0.5, and gives the order of the groups.
+    rounded : bool
+        The numbers are rounded by disclosure control: says so in the plot.
+    censor_ticks : bool, optional
+        Marks at times with censorings; by default on exact curves with at most 200 such times.
+    at_risk : bool
+        The number-at-risk table under the axis, one row per group in the colour of its curve.
+    p_text, band_text, title : str, optional
+        E.g. "log-rank p = 0.0013", "95% limits (log)".
+
+    Returns
+    -------
+    Figure, or the Axes that were given.
+    """
+    groups = list(dict.fromkeys((curve if medians is None else medians)["group"].tolist()))
+    figure = None
+    if ax is None:
+        figure = style.new_figure(7.2, 4.6 + (0.2 * len(groups) if at_risk else 0))
+        ax = figure.add_subplot()
+    names = _labels(groups, by)
+    end = float(curve["time"].max()) if len(curve) else 1.0
+    if censor_ticks is None:
+        censor_ticks = not rounded and int((curve["censored"] > 0).sum()) <= 200
+    for index, group in enumerate(groups):
+        _draw_curve(ax, curve[curve["group"] == group], index, names[index], ticks=censor_ticks)
+    if medians is not None:
+        _draw_medians(ax, medians, groups)
+    ticks = style.nice_ticks(end)
+    ax.set_xticks(ticks, [style.thousands(tick) for tick in ticks])
+    ax.set_xlim(-0.012 * end, end * 1.02)
+    ax.set_ylim(0, 1.03)
+    ax.set_yticks(np.linspace(0, 1, 6))
+    style.clean(ax, x=time_label, y="Survival probability")
+    _head(ax, title, names)
+    _notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
+    if at_risk:
+        _at_risk_table(ax, curve, groups, names, ticks)
+    return figure if figure is not None else ax
+
+
+def plot_observed_expected(
+    table: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    by: str | None = None,
+    p_text: str | None = None,
+    title: str | None = None,
+) -> Figure | Axes:
+    """Observed events beside those expected if all groups had one survival curve; columns group, observed, expected."""
+    figure = None
+    if ax is None:
+        figure = style.new_figure(6.4, 1.9 + 0.5 * len(table))
+        ax = figure.add_subplot()
+    names = _labels(table["group"].tolist(), by)
+    for row, (observed, expected) in enumerate(zip(table["observed"], table["expected"], strict=True)):
+        ax.barh(row - 0.19, observed, height=0.34, color=style.COLOURS[0], label="observed" if row == 0 else None)
+        ax.barh(
+            row + 0.19,
+            expected,
+            height=0.34,
+            color="white",
+            edgecolor=style.COLOURS[0],
+            hatch="////",
+            linewidth=0.8,
+            label="expected" if row == 0 else None,
+        )
+        for place, value in ((row - 0.19, observed), (row + 0.19, expected)):
+            ax.annotate(
+                f"{value:.1f}".removesuffix(".0"),
+                (value, place),
+                xytext=(4, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=style.SMALL_SIZE,
+            )
+    ax.set_yticks(range(len(names)), names)
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1.12 * max(1.0, float(table[["observed", "expected"]].max().max())))
+    style.clean(ax, x="Events", title=title)
+    ax.tick_params(axis="y", length=0)
+    ax.legend(
+        frameon=False,
+        fontsize=style.TEXT_SIZE,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        title=p_text,
+        title_fontsize=style.TEXT_SIZE,
+        alignment="left",
+    )
+    return figure if figure is not None else ax
+
+
+def _labels(groups: list[str], by: str | None) -> list[str]:
+    return [f"{by} = {group}" if by else str(group) for group in groups]
+
+
+def _steps(table: pd.DataFrame, column: str) -> tuple[Floats, Floats]:
+    """Vertices of a right-continuous step function that starts at 1."""
+    time = np.append(0.0, table["time"].to_numpy(dtype=np.float64))
+    value = np.append(1.0, table[column].to_numpy(dtype=np.float64))
+    survival = np.append(1.0, table["survival"].to_numpy(dtype=np.float64))
+    # limits do not exist at S = 1 for some confidence types: the band starts closed
+    return time, np.where(np.isnan(value) & (survival == 1), 1.0, value)
+
+
+def _draw_curve(ax: Axes, table: pd.DataFrame, index: int, label: str, *, ticks: bool) -> None:
+    shade, pattern = style.colour(index), style.line_style(index)
+    time, survival = _steps(table, "survival")
+    _, lower = _steps(table, "lower")
+    _, upper = _steps(table, "upper")
+    ax.fill_between(time, lower, upper, step="post", color=shade, alpha=0.16, linewidth=0, zorder=1)
+    ax.plot(
+        time,
+        survival,
+        drawstyle="steps-post",
+        color=shade,
+        linestyle=pattern,
+        linewidth=1.7,
+        label=label,
+        zorder=3,
+        solid_joinstyle="miter",
+        dash_joinstyle="miter",
+    )
+    if ticks:
+        marked = table[table["censored"] > 0]
+        ax.plot(
+            marked["time"].to_numpy(),
+            marked["survival"].to_numpy(),
+            linestyle="none",
+            marker="|",
+            markersize=5,
+            markeredgewidth=0.8,
+            color=shade,
+            zorder=4,
+        )
+
+
+def _draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
+    known = medians[np.isfinite(medians["median"].to_numpy(dtype=np.float64))]
+    if known.empty:
+        return
+    furthest = float(known["median"].max())
+    ax.plot([0, furthest], [0.5, 0.5], color=style.GREY, linestyle=(0, (4, 3)), linewidth=0.8, zorder=2)
+    for group, median in zip(known["group"], known["median"], strict=True):
+        ax.plot(
+            [median, median],
+            [0, 0.5],
+            color=style.colour(groups.index(group)),
+            linestyle=(0, (4, 3)),
+            linewidth=0.8,
+            zorder=2,
+        )
+
+
+def _head(ax: Axes, title: str | None, names: list[str]) -> None:
+    """Title and legend above the axes, where no curve can be."""
+    several = len(names) > 1
+    columns = max(1, min(len(names), 3, 72 // (9 + max(map(len, names), default=0))))
+    if several:
+        ax.legend(
+            loc="lower left",
+            bbox_to_anchor=(0, 1.0),
+            ncols=columns,
+            frameon=False,
+            fontsize=style.TEXT_SIZE,
+            handlelength=2.8,
+            borderaxespad=0.2,
+            borderpad=0,
+        )
+    if title:
+        rows = -(-len(names) // columns) if several else 0
+        ax.set_title(title, fontsize=style.TITLE_SIZE, loc="left", fontweight="bold", pad=6 + 14 * rows)
+
+
+def _notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
+    """In the lower left corner, or the upper right one where curves fall too fast for that."""
+    text = "\n".join(note for note in notes if note)
+    early = curve[curve["time"] <= 0.45 * curve["time"].max()]
+    low = len(early) > 0 and float(early["survival"].min()) < 0.25
+    ax.text(
+        0.985 if low else 0.015,
+        0.975 if low else 0.025,
+        text,
+        transform=ax.transAxes,
+        fontsize=style.TEXT_SIZE,
+        ha="right" if low else "left",
+        va="top" if low else "bottom",
+        multialignment="left",
+        zorder=5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+    )
+
+
+def _at_risk_table(ax: Axes, curve: pd.DataFrame, groups: list[str], names: list[str], ticks: list[float]) -> None:
+    first = -44.0  # points below the axis: tick labels and axis label come before
+    ax.annotate(
+        "Number at risk",
+        (0, 0),
+        xycoords="axes fraction",
+        xytext=(-8, first),
+        textcoords="offset points",
+        ha="left",
+        va="center",
+        fontsize=style.TEXT_SIZE,
+        fontweight="bold",
+        annotation_clip=False,
+    )
+    for index, group in enumerate(groups):
+        down = first - _ROW * (index + 1.1)
+        shade = style.colour(index)
+        if len(groups) > 1:
+            ax.annotate(
+                names[index],
+                (0, 0),
+                xycoords="axes fraction",
+                xytext=(-22, down),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                fontsize=style.SMALL_SIZE,
+                color=shade,
+                annotation_clip=False,
+            )
+        numbers = at_risk_at(curve[curve["group"] == group], ticks)
+        for tick, number in zip(ticks, numbers, strict=True):
+            ax.annotate(
+                "–" if np.isnan(number) else f"{number:,.0f}",
+                (tick, 0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, down),
+                textcoords="offset points",
+                ha="center",
+                va="center",
+                fontsize=style.SMALL_SIZE,
+                color=shade,
+                annotation_clip=False,
+            )
