@@ -37,10 +37,20 @@ KAPPA = 64
 """Bits of one bounded mask where the number of masks is not known to need a choice."""
 
 
-async def execute(channel: Channel, *, spec: AnalysisSpec, plan: Plan, contribution: Contribution | None,
-                  study_digest: bytes, data_parties: tuple[str, ...], rules: DisclosureRules,
-                  rules_owner: dict[str, str], variants: pd.DataFrame | None, progress: Callable[[str], None],
-                  threshold: int | None = None) -> Outcome:
+async def execute(
+    channel: Channel,
+    *,
+    spec: AnalysisSpec,
+    plan: Plan,
+    contribution: Contribution | None,
+    study_digest: bytes,
+    data_parties: tuple[str, ...],
+    rules: DisclosureRules,
+    rules_owner: dict[str, str],
+    variants: pd.DataFrame | None,
+    progress: Callable[[str], None],
+    threshold: int | None = None,
+) -> Outcome:
     """Take part in one run.
 
     Parameters
@@ -85,16 +95,31 @@ async def execute(channel: Channel, *, spec: AnalysisSpec, plan: Plan, contribut
     return replace(outcome, run=account | {"seconds": time.monotonic() - started, "data_parties": list(data_parties)})
 
 
-async def _analyse(session: Session, spec: AnalysisSpec, plan: Plan, own: Contribution | None, dealers: tuple[int, ...],
-                   ruling: Ruling, variants: pd.DataFrame | None) -> Outcome:
+async def _analyse(
+    session: Session,
+    spec: AnalysisSpec,
+    plan: Plan,
+    own: Contribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    variants: pd.DataFrame | None,
+) -> Outcome:
     if isinstance(plan, CountPlan):
         assert own is None or isinstance(own, CountContribution)
         return await joint_count(session, plan, own, dealers, ruling)
     if isinstance(plan, SurvivalPlan):
         assert own is None or isinstance(own, SurvivalContribution)
         if isinstance(spec, KaplanMeierSpec):
-            return await joint_kaplan_meier(session, plan, own, dealers, ruling, conf_type=spec.conf_type,
-                                            conf_level=spec.conf_level)
+            return await joint_kaplan_meier(
+                session,
+                plan,
+                own,
+                dealers,
+                ruling,
+                conf_type=spec.conf_type,
+                conf_level=spec.conf_level,
+                time_label=spec.time,
+            )
         return await joint_logrank(session, plan, own, dealers, ruling)
     assert isinstance(spec, GwasSpec)
     assert own is None or isinstance(own, AssociationContribution)
@@ -107,13 +132,15 @@ def _unlabelled(count: int) -> pd.DataFrame:
     return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
 
 
-async def _account(session: Session, rules: DisclosureRules, rules_owner: dict[str, str], study_digest: bytes
-                   ) -> dict[str, Any]:
+async def _account(
+    session: Session, rules: DisclosureRules, rules_owner: dict[str, str], study_digest: bytes
+) -> dict[str, Any]:
     """What the run opened and cost; the parties tell each other how many bytes they sent."""
     accounts = session.accounts
     total = sum(accounts.bytes_sent.values())
-    told = await session.exchange(dict.fromkeys(session.others, total.to_bytes(8, "little")),
-                                  dict.fromkeys(session.others, 8))
+    told = await session.exchange(
+        dict.fromkeys(session.others, total.to_bytes(8, "little")), dict.fromkeys(session.others, 8)
+    )
     sent = {session.name(session.index): total} | {
         session.name(j): int.from_bytes(data, "little") for j, data in told.items()
     }
@@ -122,8 +149,10 @@ async def _account(session: Session, rules: DisclosureRules, rules_owner: dict[s
         "threshold": session.committee.t,
         "rounds": accounts.rounds,
         "bytes_sent": {name: sent[name] for name in session.channel.parties},
-        "opened": [{"name": entry.name, "values": entry.values, "declared": entry.limit, "why": entry.why}
-                   for entry in session.openings.manifest.values()],
+        "opened": [
+            {"name": entry.name, "values": entry.values, "declared": entry.limit, "why": entry.why}
+            for entry in session.openings.manifest.values()
+        ],
         "masked_openings": accounts.masked_openings,
         "kappa_total": session.kappa_total,
         "openings_digest": session.openings.digest.hex(),

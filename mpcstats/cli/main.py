@@ -1,0 +1,87 @@
+"""The command `mpcstats`. Commands are imported when they are used; this module stays light."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from mpcstats.errors import MpcStatsError
+
+__all__ = ["app", "main"]
+
+# name -> (module, attribute); an attribute is a typer application, or a function that is the command
+_COMMANDS = {
+    "demo": ("mpcstats.cli.demo.command", "demo"),
+    "party": ("mpcstats.cli.party", "app"),
+    "consortium": ("mpcstats.cli.consortium", "app"),
+    "run": ("mpcstats.cli.run", "app"),
+}
+
+
+class _Commands(TyperGroup):
+    """Finds a command when it is asked for. The demonstration may be left out of an installation."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in _COMMANDS if _installed(name)] + super().list_commands(ctx)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _COMMANDS or not _installed(cmd_name):
+            return super().get_command(ctx, cmd_name)
+        module, attribute = _COMMANDS[cmd_name]
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            command = typer.main.get_command(found)
+        else:
+            single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            single.command(name=cmd_name)(found)
+            command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Joint statistics over institutions that may not show each other their records.",
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Without a callback, typer would make `version` the only command."""
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from mpcstats.version import __version__
+
+    typer.echo(f"mpcstats {__version__}")
+
+
+def main() -> None:
+    """Entry point: an error of ours becomes a message and its exit code."""
+    try:
+        app()
+    except MpcStatsError as error:
+        typer.echo(f"mpcstats: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _installed(name: str) -> bool:
+    module = _COMMANDS[name][0]
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+if __name__ == "__main__":
+    main()

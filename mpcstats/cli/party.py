@@ -1,0 +1,106 @@
+"""`mpcstats party`: make, show, start and stop the node of one institution."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mpcstats.errors import DeadlineExceeded
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Make, start and stop a party's node.", no_args_is_help=True)
+
+Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The party's directory.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def init(
+    directory: Directory,
+    name: Annotated[str | None, typer.Option(help="Name of the party: lower-case letters, digits, '-'.")] = None,
+    listen: Annotated[str, typer.Option(help="host:port to listen on.")] = "127.0.0.1:4710",
+    advertise: Annotated[str | None, typer.Option(help="host:port that the others dial; default: as --listen.")] = None,
+    role: Annotated[str, typer.Option(help="data, or compute: takes part without data.")] = "data",
+    operator: Annotated[str | None, typer.Option(help="The institution; default: the name.")] = None,
+) -> None:
+    """Make a key, a certificate and first configuration files. Without --name: the keys for an existing party.toml."""
+    from mpcstats.node.setup import create_keys, create_party
+
+    if name is None:
+        words = create_keys(directory)
+    else:
+        words = create_party(
+            directory, name=name, listen=listen, advertise=advertise or listen, role=role, operator=operator
+        )
+    name = name or directory.resolve().name
+    typer.echo(f"made the keys of {name} in {directory / 'keys'}")
+    typer.echo(f"fingerprint  {words}")
+    typer.echo(f"next: mpcstats party card {directory} > {name}.card.toml, and send the card to the consortium's lead")
+
+
+@app.command()
+def card(directory: Directory) -> None:
+    """Print the party's card: name, address, certificate. It is public."""
+    from mpcstats.node.setup import make_card
+
+    typer.echo(make_card(directory).to_toml(), nl=False)
+
+
+@app.command()
+def start(directory: Directory) -> None:
+    """Run the node until SIGTERM or `party stop`."""
+    from mpcstats.node.server import run_node
+
+    run_node(directory)
+
+
+@app.command()
+def stop(
+    directory: Directory,
+    wait_seconds: Annotated[float, typer.Option("--wait", help="Seconds to wait for the current run.")] = 90.0,
+) -> None:
+    """Stop the node; the current run may finish."""
+    from mpcstats.node.lockfile import lock_holder
+    from mpcstats.sdk.connect import NodeClient
+
+    client = NodeClient(directory)
+    if client.stop():
+        typer.echo("a run is in progress: waiting for it", err=True)
+    deadline = time.monotonic() + wait_seconds
+    while lock_holder(client.directory.state) is not None:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(f"the node still runs after {wait_seconds:g} s", party=client.name)
+        time.sleep(0.05)
+    typer.echo(f"stopped {client.name}")
+
+
+@app.command()
+def status(directory: Directory, as_json: AsJson = False) -> None:
+    """Show the node's state and its connections."""
+    from mpcstats.sdk.connect import NodeClient
+
+    state = NodeClient(directory).status()
+    if as_json:
+        typer.echo(json.dumps(state, indent=2))
+        return
+    typer.echo(f"party       {state['name']} ({state['role']}), mpcstats {state['version']}")
+    typer.echo(f"consortium  {state['consortium']}, roster {state['roster_digest'][:16]}")
+    typer.echo(f"up          {state['uptime_seconds']} s")
+    typer.echo(
+        f"runs        {state['current_run'] or 'none'} now, {state['queued_runs']} waiting, "
+        f"{state['finished_runs']} finished, {state['failed_runs']} failed"
+    )
+    for peer in state["peers"]:
+        typer.echo(f"peer        {peer['name']:<20} {_connection(peer)}")
+
+
+def _connection(peer: dict[str, Any]) -> str:
+    if not peer["reachable"]:
+        return "cannot be reached"
+    roster = "same roster" if peer["same_roster"] else "ANOTHER ROSTER"
+    return f"{peer['round_trip_ms']:.1f} ms, {roster}, mpcstats {peer['version']}"

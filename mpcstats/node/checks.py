@@ -1,0 +1,100 @@
+"""A party's columns against the data dictionary that all parties agreed on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mpcstats.errors import DataError
+from mpcstats.node.datasource import Records
+from mpcstats.study.dictionary import Column, Dictionary
+from mpcstats.study.values import EXACT_INTEGER, as_numbers, as_text, kind_of
+
+__all__ = ["check_records"]
+
+
+def check_records(records: Records, dictionary: Dictionary, columns: Sequence[str], party: str) -> pd.DataFrame:
+    """Check the columns that an analysis reads against the data dictionary.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names in the dictionary.
+
+    Returns
+    -------
+    DataFrame
+        These columns only: numbers and booleans as float64 (NaN missing), categories as str objects (None missing).
+
+    Raises
+    ------
+    DataError
+        A column is absent; text where numbers belong; infinite, out of range or unknown values; missing values that
+        the dictionary refuses. With the number of rows concerned.
+    """
+    checked = {}
+    for name in dict.fromkeys(columns):
+        column = dictionary.column(name)
+        if name not in records.frame.columns:
+            near = difflib.get_close_matches(name, [str(known) for known in records.frame.columns], n=1)
+            hint = f"is it the column {near[0]!r}?" if near else "check the table, or the dictionary"
+            raise DataError(f"the table has no column {name!r}", party=party, hint=hint)
+        series = records.frame[name]
+        missing = int(series.isna().sum())
+        if missing and column.missing == "refused":
+            _refuse(column, missing, "have no value, which the dictionary does not allow", party)
+        check = _checked_text if column.type == "category" else _checked_numbers
+        checked[name] = check(series, column, party)
+    return pd.DataFrame(checked, index=range(len(records.frame)))
+
+
+def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDArray[np.float64]:
+    kind = kind_of(series)
+    if kind in {"text", "mixed", "other"}:
+        bad = int((pd.to_numeric(series, errors="coerce").isna() & series.notna()).sum()) if kind != "other" else 0
+        _refuse(column, bad or int(series.notna().sum()), "hold text instead of a number", party)
+    if kind == "boolean" and column.is_number and column.levels != (0, 1):
+        _refuse(column, int(series.notna().sum()), "hold true or false instead of a number", party)
+    values = as_numbers(series)
+    bad = int(np.isinf(values).sum())
+    if bad:
+        _refuse(column, bad, "are infinite", party)
+    known = values[~np.isnan(values)]
+    if column.type == "integer":
+        _refuse_rows(column, known != np.rint(known), "are no whole numbers", party)
+        _refuse_rows(column, np.abs(known) > EXACT_INTEGER, "are larger than 2^53", party)
+    if column.range is not None:
+        low, high = column.range
+        _refuse_rows(column, (known < low) | (known > high), f"are outside the range {low:g} to {high:g}", party)
+    if column.levels is not None:
+        levels = np.array([float(level) for level in column.levels])
+        _refuse_rows(column, ~np.isin(known, levels), "are none of the levels in the dictionary", party)
+    return values
+
+
+def _checked_text(series: pd.Series[Any], column: Column, party: str) -> NDArray[np.object_]:
+    if kind_of(series) == "other":
+        _refuse(column, int(series.notna().sum()), "hold no text", party)
+    text = as_text(series)
+    if column.levels is not None:
+        known = pd.Series(text).dropna()
+        _refuse_rows(column, ~known.isin(column.levels).to_numpy(), "are none of the levels in the dictionary", party)
+    return text
+
+
+def _refuse_rows(column: Column, bad: NDArray[np.bool_], problem: str, party: str) -> None:
+    if bad.any():
+        _refuse(column, int(bad.sum()), problem, party)
+
+
+def _refuse(column: Column, rows: int, problem: str, party: str) -> NoReturn:
+    raise DataError(
+        f"{column.title}: {rows} rows {problem}",
+        party=party,
+        hint="correct the records, or agree on another dictionary",
+    )

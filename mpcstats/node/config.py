@@ -1,0 +1,219 @@
+"""`party.toml`: the settings of one party. The file is private to the site; paths in it are relative to its directory.
+
+    apiVersion = "mpcstats/v1"
+    kind = "Party"
+    name = "northfield"
+    role = "data"                     # or "compute": takes part without data
+    operator = "Northfield Hospital"
+
+    [network]
+    listen = "0.0.0.0:4710"           # MPCSTATS_LISTEN
+    advertise = "mpc.northfield.example:4710"    # MPCSTATS_ADVERTISE; what the others dial, copied into the party card
+
+    [datasets.main]
+    table = "data/cohort.csv"         # CSV or Parquet
+    dictionary = "dictionary.toml"
+    genotypes = "data/chr10"          # PLINK 1 prefix; optional
+    id = "IID"                        # column of the table that identifies the rows; optional
+
+    [run]
+    patience_seconds = 30             # MPCSTATS_PATIENCE_SECONDS; how long the others may be silent during a run
+    queue_seconds = 600               # how long a run waits for a party that is busy with another one
+    preparation_seconds = 300         # how long a party may take to read its data
+
+    [logging]
+    level = "info"                    # MPCSTATS_LOG_LEVEL; debug, info, warning, error
+
+An environment variable named above wins over the file.
+
+Beside `party.toml`, the directory holds `policy.toml` (parties with data), `roster.toml`, keys/, logs/ and state/.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.node.identity import load_identity
+from mpcstats.node.roster import Address, PartyName, Role, Roster, load_roster, parse_toml, read_model
+from mpcstats.study.policy import Policy, load_policy
+from mpcstats.transport.tls import KeyPair
+
+__all__ = ["DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig"]
+
+# environment variable -> (section, field)
+_ENVIRONMENT = {
+    "MPCSTATS_LISTEN": ("network", "listen"),
+    "MPCSTATS_ADVERTISE": ("network", "advertise"),
+    "MPCSTATS_PATIENCE_SECONDS": ("run", "patience_seconds"),
+    "MPCSTATS_LOG_LEVEL": ("logging", "level"),
+}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NetworkConfig(_Section):
+    """Where this party listens, and where the others find it."""
+
+    listen: Address
+    advertise: Address
+
+
+class DatasetConfig(_Section):
+    """One data set; paths as written, relative to the party's directory."""
+
+    table: Path
+    dictionary: Path
+    genotypes: Path | None = None
+    id: str | None = None
+
+
+class RunConfig(_Section):
+    """Limits of waiting, in seconds."""
+
+    patience_seconds: float = Field(default=30.0, ge=0.1, le=3600)
+    queue_seconds: float = Field(default=600.0, ge=0, le=86_400)
+    preparation_seconds: float = Field(default=300.0, ge=1, le=86_400)
+
+
+class LoggingConfig(_Section):
+    """How much is logged."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class PartyConfig(_Section):
+    """The content of `party.toml`."""
+
+    apiVersion: Literal["mpcstats/v1"]
+    kind: Literal["Party"]
+    name: PartyName
+    role: Role
+    operator: str = Field(min_length=1, max_length=200)
+    network: NetworkConfig
+    datasets: dict[str, DatasetConfig] = {}
+    run: RunConfig = RunConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @model_validator(mode="after")
+    def _compute_only(self) -> Self:
+        if self.role == "compute" and self.datasets:
+            raise ValueError("a party with role 'compute' has no datasets")
+        return self
+
+
+class PartyDirectory:
+    """The files of one party.
+
+    Parameters
+    ----------
+    path : Path
+        The directory with `party.toml`.
+    environment : mapping, optional
+        Overrides; default the process' environment.
+
+    Raises
+    ------
+    ConfigurationError
+        `party.toml` is missing or wrong; names file, field and what to do.
+    """
+
+    def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.path = path.absolute()
+        self.config_file = self.path / "party.toml"
+        plain = parse_toml(self.config_file, hint=f"mpcstats party init {path} --name NAME")
+        self.config: PartyConfig = read_model(
+            PartyConfig,
+            _with_environment(plain, os.environ if environment is None else environment),
+            str(self.config_file),
+        )
+
+    @property
+    def log_file(self) -> Path:
+        """JSON lines."""
+        return self.path / "logs" / "node.log"
+
+    @property
+    def state(self) -> Path:
+        """Directory of the lock file."""
+        return self.path / "state"
+
+    @property
+    def roster_file(self) -> Path:
+        """Where `consortium join` puts the roster."""
+        return self.path / "roster.toml"
+
+    def identity(self) -> KeyPair:
+        """This party's key and certificate."""
+        return load_identity(self.path, self.config.name)
+
+    def roster(self) -> Roster:
+        """The roster, which lists this party under its own name, role and key."""
+        roster = load_roster(self.roster_file)
+        self.check_membership(roster)
+        return roster
+
+    def check_membership(self, roster: Roster) -> None:
+        """Check that a roster lists this party under its own name, role and key.
+
+        Raises
+        ------
+        ConfigurationError
+            It does not.
+        """
+        member = roster.party[roster.index(self.identity().certificate_pem) - 1]
+        for field in ("name", "role"):
+            own, listed = getattr(self.config, field), getattr(member, field)
+            if own != listed:
+                raise ConfigurationError(
+                    f"{self.config_file} has {field} = {own!r}, but the roster lists this key with {field} = {listed!r}"
+                )
+
+    def policy(self) -> Policy | None:
+        """This party's policy; None for a party without data."""
+        if self.config.role == "compute":
+            return None
+        path = self.path / "policy.toml"
+        if not path.exists():
+            raise ConfigurationError(
+                f"{path} is missing: a party with data needs a policy", hint='write a policy with extends = "standard"'
+            )
+        return load_policy(path)
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """A data set with absolute paths.
+
+        Raises
+        ------
+        SpecError
+            This party has no data set of this name.
+        """
+        if name not in self.config.datasets:
+            known = ", ".join(sorted(self.config.datasets)) or "none"
+            raise SpecError(
+                f"there is no data set {name!r} (data sets: {known})",
+                party=self.config.name,
+                hint=f"add [datasets.{name}] to {self.config_file}",
+            )
+        plain = self.config.datasets[name]
+        paths = {
+            field: self.path / value
+            for field in ("table", "dictionary", "genotypes")
+            if (value := getattr(plain, field)) is not None
+        }
+        return plain.model_copy(update=paths)
+
+
+def _with_environment(plain: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    merged = dict(plain)
+    for variable, (section, field) in _ENVIRONMENT.items():
+        if variable in environment:
+            merged[section] = {**merged.get(section, {}), field: environment[variable]}
+    return merged

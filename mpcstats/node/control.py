@@ -1,0 +1,248 @@
+"""The two services of a node: for the other parties (Peer), and for its own operator (Control).
+
+Who may call what is decided before, in `mpcstats.transport.callers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
+from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
+from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
+from mpcstats.node.participation import House, Participation
+from mpcstats.study.spec import parse_spec
+from mpcstats.transport.broken import StreamBroken, on_stream
+from mpcstats.transport.callers import caller_index
+from mpcstats.transport.tls import FRAME_BYTES
+from mpcstats.version import __version__
+from mpcstats.wire.node_pb2 import (
+    CoordinatorMessage,
+    Finished,
+    PartyMessage,
+    PeerStatus,
+    PingReply,
+    PingRequest,
+    Queued,
+    RunDone,
+    RunEvent,
+    RunRequest,
+    Started,
+    StatusReply,
+    StatusRequest,
+    StopReply,
+    StopRequest,
+)
+from mpcstats.wire.node_pb2_grpc import ControlServicer, PeerServicer, PeerStub
+
+__all__ = ["CONTROL_SERVICE", "ControlService", "PeerService"]
+
+CONTROL_SERVICE = "mpcstats.v1.Control"
+_PING_SECONDS = 3.0
+
+
+class PeerService(PeerServicer):
+    """What other parties may ask of this node."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def Ping(self, _request: PingRequest, _context: Any) -> PingReply:
+        """Name, roster and version of this party."""
+        return PingReply(name=self._house.name, roster_digest=self._house.roster.digest, version=__version__)
+
+    async def TakePart(self, _requests: Any, context: Any) -> None:
+        """Take part in a run that another party coordinates."""
+        coordinator = self._house.roster.names[caller_index() - 1]
+        async with Participation(self._house, coordinator) as participation:
+            try:
+                await self._take_part(participation, coordinator, context)
+            except asyncio.CancelledError as error:
+                participation.log_failure(error)
+                raise
+            except Exception as error:
+                participation.log_failure(error)
+                tell = _Teller(context)
+                tell(PartyMessage(refused=for_peer(error, self._house.name)))
+                await tell.done()
+
+    async def _take_part(self, participation: Participation, coordinator: str, context: Any) -> None:
+        limits = self._house.limits
+        messages = _Messages(context, coordinator, self._house.roster.names)
+        tell = _Teller(context)
+        accepted = await participation.reserve(
+            await messages.expect("reserve", limits.patience_seconds), lambda: tell(PartyMessage(queued=Queued()))
+        )
+        tell(PartyMessage(accepted=accepted))
+        await tell.done()
+        # the others may be busy, one after the other; a coordinator that is gone ends this wait at once
+        expiry = len(self._house.roster.names) * (limits.queue_seconds + limits.preparation_seconds)
+        begin = await messages.expect("begin", expiry)
+        participation.check_begin(begin)
+        tell(PartyMessage(started=Started()))
+        run = asyncio.create_task(participation.compute(begin, lambda _text: None))
+        off = asyncio.create_task(messages.cancelled())
+        try:
+            await asyncio.wait({run, off}, return_when=asyncio.FIRST_COMPLETED)
+            if not run.done():
+                # the session's own error names the party at fault best: give it the time to arrive
+                await asyncio.wait({run}, timeout=ECHO_SECONDS)
+            if not run.done():
+                await participation.stop(off.result())
+                await asyncio.wait({run}, timeout=ECHO_SECONDS)
+            if not run.done():
+                raise off.result()
+            await run
+        finally:
+            await _ended(run, off)
+        # the coordinator hangs up as soon as it hears this: the slot is given back first
+        await participation.release()
+        tell(PartyMessage(finished=Finished()))
+        await tell.done()
+
+
+class ControlService(ControlServicer):
+    """What the node's operator may ask.
+
+    Parameters
+    ----------
+    house : House
+    stop : function without arguments
+        Starts the end of the node.
+    """
+
+    def __init__(self, house: House, stop: Callable[[], None]) -> None:
+        self._house = house
+        self._stop = stop
+        self._started = time.monotonic()
+
+    async def Run(self, request: RunRequest, context: Any) -> None:
+        """Coordinate a run: progress, then the outcome in pieces, or the failure."""
+        tell = _Teller(context)
+        try:
+            spec = parse_spec(request.spec_json)
+            outcome = await coordinate(self._house, spec, lambda text: tell(RunEvent(progress=text)))
+            content = outcome.to_json().encode()
+            for start in range(0, len(content), FRAME_BYTES):
+                tell(RunEvent(outcome=content[start : start + FRAME_BYTES]))
+            tell(RunEvent(done=RunDone(outcome_digest=hashlib.sha256(content).digest())))
+        except Exception as error:
+            tell(RunEvent(failure=for_operator(error)))
+        await tell.done()
+
+    async def Status(self, _request: StatusRequest, _context: Any) -> StatusReply:
+        """The state of this node; asks every other party."""
+        house = self._house
+        peers = await asyncio.gather(
+            *(self._peer(number, name) for number, name in enumerate(house.roster.names, start=1) if name != house.name)
+        )
+        return StatusReply(
+            name=house.name,
+            role="data" if house.site.has_data else "compute",
+            version=__version__,
+            consortium=house.roster.consortium,
+            roster_digest=house.roster.digest,
+            uptime_seconds=int(time.monotonic() - self._started),
+            current_run=house.jobs.current,
+            queued_runs=house.jobs.queued,
+            finished_runs=house.jobs.finished,
+            failed_runs=house.jobs.failed,
+            peers=peers,
+        )
+
+    async def Stop(self, _request: StopRequest, _context: Any) -> StopReply:
+        """Let the current run finish, then end the process."""
+        self._house.log.info("stop_requested")
+        busy = self._house.jobs.busy
+        self._stop()
+        return StopReply(busy=busy)
+
+    async def _peer(self, number: int, name: str) -> PeerStatus:
+        stub = PeerStub(self._house.network.channel_to(number))  # type: ignore[no-untyped-call]
+        try:
+            await stub.Ping(PingRequest(), timeout=_PING_SECONDS)  # the first one may have to connect
+            start = time.perf_counter()
+            reply = await stub.Ping(PingRequest(), timeout=_PING_SECONDS)
+        except grpc.RpcError:
+            return PeerStatus(name=name, reachable=False)
+        return PeerStatus(
+            name=name,
+            reachable=reply.name == name,
+            version=reply.version,
+            round_trip_microseconds=int((time.perf_counter() - start) * 1e6),
+            same_roster=reply.roster_digest == self._house.roster.digest,
+        )
+
+
+class _Messages:
+    """The coordinator's messages to this party."""
+
+    def __init__(self, context: Any, coordinator: str, parties: tuple[str, ...]) -> None:
+        self._context = context
+        self._coordinator = coordinator
+        self._parties = parties
+
+    async def expect(self, content: str, seconds: float) -> Any:
+        """Wait for a message of one kind."""
+        try:
+            async with asyncio.timeout(seconds):
+                message = await self._read()
+        except TimeoutError:
+            raise PartyUnreachable(f"sent no {content} in time", party=self._coordinator) from None
+        if message.WhichOneof("content") != content:
+            raise FrameRejected(f"sent something else where {content} was due", party=self._coordinator)
+        return getattr(message, content)
+
+    async def cancelled(self) -> MpcStatsError:
+        """Wait until the coordinator calls the run off, or is gone; the reason."""
+        try:
+            await self._read()
+        except MpcStatsError as error:
+            return error
+        return FrameRejected("sent a message where none was due", party=self._coordinator)
+
+    async def _read(self) -> CoordinatorMessage:
+        try:
+            message = await on_stream(self._context.read())
+        except StreamBroken:
+            message = grpc.aio.EOF
+        if message is grpc.aio.EOF:
+            raise PartyUnreachable("the coordinator is gone", party=self._coordinator)
+        if message.WhichOneof("content") == "cancelled":
+            raise from_peer_failure(message.cancelled, self._coordinator, self._parties)
+        return message  # type: ignore[no-any-return]
+
+
+class _Teller:
+    """Writes messages in order from functions that cannot wait."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._last: asyncio.Task[None] | None = None
+
+    def __call__(self, message: Any) -> None:
+        self._last = asyncio.create_task(self._write(message, self._last))
+
+    async def done(self) -> None:
+        """Wait until everything is written."""
+        if self._last is not None:
+            await self._last
+
+    async def _write(self, message: Any, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        with contextlib.suppress(StreamBroken):
+            await on_stream(self._context.write(message))
+
+
+async def _ended(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,166 @@
+"""A party's identity: a P-256 key, its self-signed certificate, and the fingerprint that people compare.
+
+TLS pins these certificates; nobody signs them. (gRPC's TLS library accepts no Ed25519 certificates, hence P-256.)
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.node.words import spoken
+from mpcstats.transport.tls import KeyPair, fingerprint, tls_name
+
+__all__ = [
+    "CERTIFICATE_YEARS",
+    "check_name",
+    "create_identity",
+    "fingerprint_words",
+    "load_identity",
+    "load_certificate",
+]
+
+CERTIFICATE_YEARS = 2
+
+# The name is part of a DNS name, of file names and of log lines.
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
+_KEY_FILE = "node.key"
+_CERTIFICATE_FILE = "node.crt"
+
+
+def check_name(name: str) -> str:
+    """Return `name` when it can name a party: 2 to 32 of a-z, 0-9 and '-', starting with a letter.
+
+    Raises
+    ------
+    ConfigurationError
+        It cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{name!r} cannot name a party: 2 to 32 lower-case letters, digits and '-', starting with a letter"
+        )
+    return name
+
+
+def create_identity(directory: Path, name: str) -> KeyPair:
+    """Make a key and a certificate for party `name` in `directory`/keys (mode 0700, files 0600).
+
+    Raises
+    ------
+    ConfigurationError
+        There is a key already (it is never overwritten), or the name is not valid.
+    """
+    check_name(name)
+    keys = directory / "keys"
+    key = ec.generate_private_key(ec.SECP256R1())
+    pair = KeyPair(
+        key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        certificate_pem=_self_signed(key, name),
+    )
+    try:
+        keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        keys.chmod(0o700)
+        _write_private(keys / _KEY_FILE, pair.key_pem)
+        _write_private(keys / _CERTIFICATE_FILE, pair.certificate_pem)
+    except FileExistsError as error:
+        raise ConfigurationError(
+            f"{error.filename} exists: this directory has an identity", hint="choose another directory"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot write {error.filename}: {error.strerror}") from None
+    return pair
+
+
+def load_identity(directory: Path, name: str) -> KeyPair:
+    """Read the key and certificate of party `name`.
+
+    Raises
+    ------
+    ConfigurationError
+        They are missing, readable by others, expired, or made for another name.
+    """
+    keys = directory / "keys"
+    hint = f"mpcstats party init {directory} --name {name}"
+    try:
+        mode = (keys / _KEY_FILE).stat().st_mode
+        pair = KeyPair((keys / _KEY_FILE).read_bytes(), (keys / _CERTIFICATE_FILE).read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {error.filename}: {error.strerror}", hint=hint) from None
+    if mode & 0o077:
+        raise ConfigurationError(
+            f"{keys / _KEY_FILE} can be read by other users (mode {mode & 0o777:o})",
+            hint=f"chmod 600 {keys / _KEY_FILE}",
+        )
+    load_certificate(pair.certificate_pem, name)
+    return pair
+
+
+def load_certificate(certificate_pem: bytes, name: str) -> x509.Certificate:
+    """Parse the certificate of party `name` and check name, kind of key and dates.
+
+    Raises
+    ------
+    ConfigurationError
+        Says what is wrong, with the date or the name found.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise ConfigurationError(
+            f"the certificate of {name} cannot be read ({type(error).__name__})", party=name
+        ) from None
+    if names.get_values_for_type(x509.DNSName) != [tls_name(name)]:
+        raise ConfigurationError(f"the certificate was not made for the name {name!r}", party=name)
+    public_key = certificate.public_key()
+    if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
+        raise ConfigurationError("the certificate's key is not an ECDSA P-256 key", party=name)
+    now = datetime.datetime.now(datetime.UTC)
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ConfigurationError(
+            f"the certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to "
+            f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}",
+            party=name,
+            hint="make a new identity and a new version of the roster",
+        )
+    return certificate
+
+
+def fingerprint_words(certificate_pem: bytes) -> str:
+    """The first 96 bits of the public key's SHA-256 as twelve words, for reading over the telephone."""
+    return spoken(fingerprint(certificate_pem)[:12])
+
+
+def _self_signed(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, tls_name(name))])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        # the clocks of institutions differ by minutes
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=365 * CERTIFICATE_YEARS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(tls_name(name))]), critical=False)
+    )
+    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Create `path` with mode 0600; never opens an existing file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)

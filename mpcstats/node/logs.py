@@ -1,0 +1,95 @@
+"""A node's log: JSON lines in logs/node.log, and readable lines on the terminal.
+
+Events carry identifiers, codes, names and counts. Whatever could hold records or shares (arrays, tables, bytes) is
+withheld by the last processor, whoever logs it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from collections.abc import Mapping, MutableMapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import structlog
+
+__all__ = ["Log", "close_log", "open_log", "where_from", "withhold"]
+
+Log = Any
+"""A structlog logger: `log.info("event_name", key=value)`."""
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_LONGEST = 500
+
+
+class _Sink:
+    """Writes an event to file and terminal."""
+
+    def __init__(self, file: TextIO, terminal: TextIO) -> None:
+        self.file = file
+        self.terminal = terminal
+
+    def write(self, **event: Any) -> None:
+        self.file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self.file.flush()
+        rest = {key: value for key, value in event.items() if key not in {"timestamp", "level", "event", "node"}}
+        details = " ".join(f"{key}={value}" for key, value in rest.items())
+        self.terminal.write(f"{event['timestamp']} {event['level']:<7} {event['node']} {event['event']} {details}\n")
+        self.terminal.flush()
+
+    debug = info = warning = error = write
+
+
+def open_log(path: Path, *, node: str, level: str, terminal: TextIO) -> Log:
+    """Open a node's log; the file is readable by its owner only.
+
+    Parameters
+    ----------
+    path : Path
+        logs/node.log; appended to.
+    node : str
+        The party's name, in every line.
+    level : "debug", "info", "warning" or "error"
+    terminal : text stream
+        For the readable lines.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8")
+    return structlog.wrap_logger(
+        _Sink(file, terminal),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            withhold,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        node=node,
+    )
+
+
+def close_log(log: Log) -> None:
+    """Close the file."""
+    log._logger.file.close()
+
+
+def where_from(error: BaseException) -> list[str]:
+    """Where an unexpected error came from, innermost last: files and lines, not its text, which may hold a value."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
+
+
+def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Processor: keep names, numbers and texts of moderate length; withhold everything else."""
+    return {key: _withheld(value) for key, value in event.items()}
+
+
+def _withheld(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, float):
+        return value
+    if type(value) is str:
+        return value if len(value) <= _LONGEST else value[:_LONGEST] + "..."
+    if type(value) in (list, tuple) and len(value) <= 20 and all(type(item) in (str, int) for item in value):
+        return [_withheld(item) for item in value]
+    return f"<{type(value).__name__} withheld>"

@@ -1,0 +1,277 @@
+"""One party's part in one run: reserve, then begin. The coordinator's own party takes part the same way.
+
+Rules, in this order
+* the same software and the same roster, or no;
+* the analysis is one that this party's policy allows, or no;
+* the slot is free, or a bounded wait for it;
+* the party's data can be used for the request, and lead to the plan that was proposed, or no;
+* what begins is what was reserved: own rules unchanged, the rules of nobody else's invention, the same study digest.
+Only then does a share leave the house.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError
+from mpcstats.node.config import RunConfig
+from mpcstats.node.jobs import Jobs
+from mpcstats.node.logs import Log, where_from
+from mpcstats.node.plan_codec import plan_from_json, plan_to_plain
+from mpcstats.node.roster import Roster
+from mpcstats.node.site import Prepared, Site
+from mpcstats.stats.contributions import Plan
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.policy import Policy, strictest
+from mpcstats.study.spec import AnalysisSpec, canonical_json, digest, parse_spec
+from mpcstats.transport.grpc_channel import SESSION_ID_BYTES, GrpcChannel
+from mpcstats.transport.network import PeerNetwork
+from mpcstats.types import DisclosureRules
+from mpcstats.version import __version__
+from mpcstats.wire.node_pb2 import Accepted, Begin, Reserve
+
+__all__ = ["RUN_ID_BYTES", "House", "Participation", "all_rules", "rules_from_json", "rules_to_json", "study_digest"]
+
+RUN_ID_BYTES = 16
+
+
+@dataclass(frozen=True)
+class House:
+    """What all runs of a node share."""
+
+    name: str
+    roster: Roster
+    site: Site
+    network: PeerNetwork
+    jobs: Jobs
+    limits: RunConfig
+    log: Log
+    execute: Callable[..., Awaitable[Outcome]]
+    """`mpcstats.node.execution.execute`."""
+
+
+class Participation:
+    """This party in one run.
+
+    Parameters
+    ----------
+    house : House
+    coordinator : str
+        The party that asked; named when the request itself is at fault.
+    """
+
+    def __init__(self, house: House, coordinator: str) -> None:
+        self._house = house
+        self._coordinator = coordinator
+        self._slot = contextlib.AsyncExitStack()
+        self._request: Reserve
+        self._spec: AnalysisSpec
+        self._prepared: Prepared
+        self._rules: dict[str, DisclosureRules]
+        self._log = house.log
+        self._channel: GrpcChannel | None = None
+
+    async def __aenter__(self) -> Participation:
+        return self
+
+    async def __aexit__(self, *reason: Any) -> None:
+        await self._slot.__aexit__(*reason)
+
+    async def release(self) -> None:
+        """Give the slot back: the run is finished here."""
+        await self._slot.aclose()
+
+    async def reserve(self, request: Reserve, on_queued: Callable[[], None]) -> Accepted:
+        """Check the request, take the slot, prepare the data.
+
+        Raises
+        ------
+        Divergence, NotPermitted, PeerRefused, DataError, SpecError, DeadlineExceeded
+            Why this party does not take part.
+        """
+        house = self._house
+        self._log = house.log.bind(run=request.run_id.hex(), coordinator=self._coordinator)
+        self._request = request
+        self._check_versions(request)
+        self._spec = parse_spec(request.spec_json)
+        _preset_rules(self._spec)
+        proposed = plan_from_json(request.plan_json, self._coordinator)
+        self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset)
+        house.site.check_permission(self._spec)
+        if house.jobs.busy:
+            self._log.info("queued", behind=house.jobs.current)
+            on_queued()
+        await self._slot.enter_async_context(house.jobs.slot(request.run_id.hex(), house.limits.queue_seconds))
+        self._prepared = await self._prepare(proposed)
+        if plan_to_plain(self._prepared.plan) != plan_to_plain(proposed):
+            raise Divergence(
+                f"the dictionary or variant list here leads to another plan than at {self._coordinator}",
+                party=house.name,
+                hint="compare dictionary and variant list (bim file) of the two parties",
+            )
+        rules = self._prepared.rules
+        return Accepted(
+            rules_json="" if rules is None else canonical_json(asdict(rules)).decode(),
+            plan_digest=digest(plan_to_plain(self._prepared.plan)),
+        )
+
+    def check_begin(self, request: Begin) -> None:
+        """Check that what begins is what was reserved.
+
+        Raises
+        ------
+        Divergence, FrameRejected
+            It is not; names the coordinator.
+        """
+        if len(request.session_id) != SESSION_ID_BYTES:
+            raise FrameRejected("sent a malformed session id", party=self._coordinator)
+        rules = rules_from_json(request.rules_json, self._coordinator)
+        house = self._house
+        expected = set(house.roster.data_parties) | set(_preset_rules(self._spec))
+        presets = _preset_rules(self._spec)
+        if set(rules) != expected or any(rules[owner] != preset for owner, preset in presets.items()):
+            raise Divergence("begins with the rules of other parties than the roster's", party=self._coordinator)
+        if self._prepared.rules is not None and rules[house.name] != self._prepared.rules:
+            raise Divergence("begins with rules that are not this party's", party=self._coordinator)
+        own = study_digest(self._request.run_id, self._spec, self._prepared.plan, rules, house.roster)
+        if own != request.study_digest:
+            raise Divergence("begins another study than the one it asked for", party=self._coordinator)
+        self._rules = rules
+
+    async def compute(self, request: Begin, progress: Callable[[str], None]) -> Outcome:
+        """Open the session and compute; `check_begin` comes first.
+
+        Raises
+        ------
+        MpcStatsError
+            Names the party at fault.
+        """
+        house = self._house
+        effective, owner = strictest(self._rules)
+        async with house.network.session(request.session_id, patience_seconds=house.limits.patience_seconds) as channel:
+            self._channel = channel
+            await channel.wait_attached()
+            self._log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
+            outcome = await house.execute(
+                channel,
+                spec=self._spec,
+                plan=self._prepared.plan,
+                contribution=self._prepared.contribution,
+                study_digest=request.study_digest,
+                data_parties=house.roster.data_parties,
+                rules=effective,
+                rules_owner=owner,
+                variants=self._prepared.variants,
+                progress=progress,
+                threshold=house.roster.threshold,
+            )
+        sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
+        self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
+        return outcome
+
+    async def stop(self, error: MpcStatsError) -> None:
+        """End a run from outside: what waits in it raises `error`, and the other parties are told."""
+        if self._channel is not None:
+            await self._channel.abort(error)
+
+    def log_failure(self, error: BaseException) -> None:
+        """Write down why the run did not happen, with all that may be known in this house."""
+        if isinstance(error, MpcStatsError):
+            self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
+        elif isinstance(error, asyncio.CancelledError):
+            who = "operator" if self._coordinator == self._house.name else "coordinator"
+            self._log.error("run_failed", code="cancelled", party=self._coordinator, reason=f"the {who} is gone")
+        else:
+            self._log.error("run_failed", code=type(error).__name__, party=self._house.name, where=where_from(error))
+
+    def _check_versions(self, request: Reserve) -> None:
+        house = self._house
+        if len(request.run_id) != RUN_ID_BYTES:
+            raise FrameRejected("sent a malformed run id", party=self._coordinator)
+        if request.version != __version__:
+            raise Divergence(
+                f"this party runs mpcstats {__version__}, {self._coordinator} another version",
+                party=house.name,
+                hint="install the same version everywhere",
+            )
+        if request.roster_digest != house.roster.digest:
+            raise Divergence(
+                f"the roster here is not the one of {self._coordinator}",
+                party=house.name,
+                hint="mpcstats consortium join ROSTER --party DIR, with the same file everywhere",
+            )
+
+    async def _prepare(self, proposed: Plan) -> Prepared:
+        seconds = self._house.limits.preparation_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await asyncio.to_thread(self._house.site.prepare, self._spec, proposed)
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"the data were not ready within {seconds:g} s",
+                party=self._house.name,
+                hint="raise run.preparation_seconds in party.toml",
+            ) from None
+
+
+def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[str, DisclosureRules]:
+    """The rules of the parties with data, and of the preset that the request names."""
+    return {**by_party, **_preset_rules(spec)}
+
+
+def study_digest(
+    run_id: bytes, spec: AnalysisSpec, plan: Plan, rules: dict[str, DisclosureRules], roster: Roster
+) -> bytes:
+    """SHA-256 over everything the parties agreed on (32 bytes); it enters the session's keys."""
+    return digest(
+        {
+            "run_id": run_id.hex(),
+            "spec": spec.model_dump(mode="json"),
+            "plan": plan_to_plain(plan),
+            "rules": _rules_to_plain(rules),
+            "roster": roster.digest.hex(),
+            "data_parties": list(roster.data_parties),
+            "threshold": roster.threshold,
+        }
+    )
+
+
+def rules_to_json(rules: dict[str, DisclosureRules]) -> str:
+    """Rules by owner as canonical JSON."""
+    return canonical_json(_rules_to_plain(rules)).decode()
+
+
+def rules_from_json(text: str, sender: str) -> dict[str, DisclosureRules]:
+    """Parse what `rules_to_json` wrote.
+
+    Raises
+    ------
+    FrameRejected
+        Something else; names `sender`.
+    """
+    try:
+        plain = json.loads(text)
+        rules = {owner: _RULES.validate_json(json.dumps(rule), strict=True) for owner, rule in plain.items()}
+        if rules_to_json(rules) != text:
+            raise ValueError("not what rules_to_json writes")
+    except (ValueError, AttributeError, TypeError, ValidationError):
+        raise FrameRejected("sent rules that are not valid", party=sender) from None
+    return rules
+
+
+def _rules_to_plain(rules: dict[str, DisclosureRules]) -> dict[str, Any]:
+    return {owner: asdict(rule) for owner, rule in rules.items()}
+
+
+def _preset_rules(spec: AnalysisSpec) -> dict[str, DisclosureRules]:
+    return {} if spec.policy is None else {f"preset {spec.policy}": Policy.preset(spec.policy).rules}
+
+
+_RULES = TypeAdapter(DisclosureRules)

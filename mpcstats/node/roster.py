@@ -1,0 +1,290 @@
+"""The roster: who computes, with which key, at which address. All parties use the same one, byte for byte in content.
+
+    apiVersion = "mpcstats/v1"
+    kind = "Roster"
+    consortium = "cvd-nordic"
+    version = 1
+    threshold = 1                 # parties that may pool what they see and still learn nothing; default (m - 1) // 2
+
+    [[party]]
+    name = "northfield"
+    role = "data"                 # or "compute": takes part without data
+    operator = "Northfield Hospital"
+    address = "mpc.northfield.example:4710"
+    certificate = '''-----BEGIN CERTIFICATE----- ...'''
+
+A party card is one such party, with kind = "PartyCard"; `mpcstats party card` prints it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.node.identity import check_name, fingerprint_words, load_certificate
+from mpcstats.node.toml_text import toml_block, toml_value
+from mpcstats.sharing.committee import Committee, default_threshold
+from mpcstats.study.spec import digest
+from mpcstats.transport.tls import PinnedPeer, fingerprint
+
+__all__ = [
+    "MAX_COMPUTING",
+    "MIN_COMPUTING",
+    "Card",
+    "Member",
+    "Role",
+    "Roster",
+    "address_parts",
+    "load_card",
+    "load_roster",
+    "make_roster",
+    "parse_toml",
+    "read_model",
+]
+
+MIN_COMPUTING, MAX_COMPUTING = 3, 9
+
+Role = Literal["data", "compute"]
+_ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def address_parts(address: str) -> tuple[str, int]:
+    """Split "host:port".
+
+    Raises
+    ------
+    ValueError
+        It is not one.
+    """
+    match = _ADDRESS.fullmatch(address)
+    if match is None or not 0 < int(match["port"]) < 65536:
+        raise ValueError(f"{address!r} is not host:port, such as mpc.example.org:4710")
+    return match["host"], int(match["port"])
+
+
+def _address(text: str) -> str:
+    address_parts(text)
+    return text
+
+
+def _name(text: str) -> str:
+    try:
+        return check_name(text)
+    except ConfigurationError as error:
+        raise ValueError(error.message) from None
+
+
+Address = Annotated[str, AfterValidator(_address)]
+PartyName = Annotated[str, AfterValidator(_name)]
+
+
+class Member(BaseModel):
+    """One party of a roster."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: PartyName
+    role: Role
+    operator: str = Field(min_length=1, max_length=200)
+    address: Address
+    certificate: str = Field(max_length=20_000)
+
+    @property
+    def certificate_pem(self) -> bytes:
+        """The certificate, PEM."""
+        return (self.certificate.strip() + "\n").encode()
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the public key (32 bytes)."""
+        return fingerprint(self.certificate_pem)
+
+    @property
+    def words(self) -> str:
+        """The fingerprint for the telephone."""
+        return fingerprint_words(self.certificate_pem)
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        try:
+            load_certificate(self.certificate_pem, self.name)
+        except ConfigurationError as error:
+            raise ValueError(error.message) from None
+        return self
+
+    def to_toml(self) -> str:
+        """The fields as TOML lines."""
+        fields = (f"{key} = {toml_value(getattr(self, key))}" for key in ("name", "role", "operator", "address"))
+        return "\n".join((*fields, f"certificate = {toml_block(self.certificate)}")) + "\n"
+
+
+class Card(Member):
+    """What a party hands to the lead of a consortium. Public."""
+
+    apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
+    kind: Literal["PartyCard"] = "PartyCard"
+
+    def to_toml(self) -> str:
+        """The whole card."""
+        return 'apiVersion = "mpcstats/v1"\nkind = "PartyCard"\n' + super().to_toml()
+
+
+class Roster(BaseModel):
+    """The parties of a consortium in order: party i of every session is `party[i - 1]`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
+    kind: Literal["Roster"] = "Roster"
+    consortium: PartyName
+    version: int = Field(ge=1)
+    threshold: int = Field(ge=1)
+    party: tuple[Member, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_threshold(cls, plain: Any) -> Any:
+        if isinstance(plain, dict) and "threshold" not in plain and isinstance(plain.get("party"), list | tuple):
+            return {**plain, "threshold": max(1, default_threshold(len(plain["party"])))}
+        return plain
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        m = len(self.party)
+        if m > MAX_COMPUTING:
+            raise ValueError(
+                f"{m} parties are listed, at most {MAX_COMPUTING} can compute together: "
+                "committees, which would serve more institutions, are not available yet"
+            )
+        if m < MIN_COMPUTING:
+            raise ValueError(f"{m} parties are listed, at least {MIN_COMPUTING} are needed")
+        if 2 * self.threshold >= m:
+            raise ValueError(f"threshold {self.threshold} is not below half of {m} parties")
+        for what in ("name", "fingerprint", "address"):
+            seen: set[object] = set()
+            for member in self.party:
+                if getattr(member, what) in seen:
+                    raise ValueError(f"the {what} of {member.name} is listed twice")
+                seen.add(getattr(member, what))
+        self._check_operators()
+        if not self.data_parties:
+            raise ValueError("no party has the role 'data'")
+        return self
+
+    def _check_operators(self) -> None:
+        """No operator may run more parties than the threshold: it could put their shares together."""
+        nodes: dict[str, int] = {}
+        for member in self.party:
+            nodes[member.operator] = nodes.get(member.operator, 0) + 1
+        for operator, count in nodes.items():
+            if count > self.threshold:
+                raise ValueError(
+                    f"{operator!r} operates {count} parties where the threshold is {self.threshold}: "
+                    "it alone could put their shares together and read every secret"
+                )
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the content (32 bytes): parties with different rosters refuse each other."""
+        return digest(self.model_dump(mode="json"))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names by number."""
+        return tuple(member.name for member in self.party)
+
+    @property
+    def data_parties(self) -> tuple[str, ...]:
+        """Names of the parties that hold data."""
+        return tuple(member.name for member in self.party if member.role == "data")
+
+    @property
+    def committee(self) -> Committee:
+        """Who computes, for the sharing."""
+        return Committee(len(self.party), self.threshold)
+
+    @property
+    def peers(self) -> tuple[PinnedPeer, ...]:
+        """All parties for the transport, by number."""
+        return tuple(
+            PinnedPeer(number, member.name, member.address, member.certificate_pem)
+            for number, member in enumerate(self.party, start=1)
+        )
+
+    def index(self, certificate_pem: bytes) -> int:
+        """The number (1..m) of the party with this key.
+
+        Raises
+        ------
+        ConfigurationError
+            The key is not in the roster.
+        """
+        own = fingerprint(certificate_pem)
+        for number, member in enumerate(self.party, start=1):
+            if member.fingerprint == own:
+                return number
+        raise ConfigurationError(
+            f"the roster of {self.consortium} does not contain this party's key ({fingerprint_words(certificate_pem)})",
+            hint="send the card of this party (mpcstats party card) to the lead and ask for a new roster",
+        )
+
+    def to_toml(self) -> str:
+        """The whole roster."""
+        head = (
+            f'apiVersion = "mpcstats/v1"\nkind = "Roster"\nconsortium = {toml_value(self.consortium)}\n'
+            f"version = {self.version}\nthreshold = {self.threshold}\n"
+        )
+        return head + "".join(f"\n[[party]]\n{member.to_toml()}" for member in self.party)
+
+
+def make_roster(consortium: str, cards: Sequence[Card], version: int = 1, threshold: int | None = None) -> Roster:
+    """A roster of the given cards, in their order; every field is checked."""
+    members = [card.model_dump(exclude={"apiVersion", "kind"}) for card in cards]
+    plain: dict[str, Any] = {"consortium": consortium, "version": version, "party": members}
+    if threshold is not None:
+        plain["threshold"] = threshold
+    return read_model(Roster, plain, "the roster")
+
+
+def load_roster(path: Path) -> Roster:
+    """Read `roster.toml`.
+
+    Raises
+    ------
+    ConfigurationError
+        Names file and field.
+    """
+    return read_model(Roster, parse_toml(path, hint="mpcstats consortium join ROSTER --party DIR"), str(path))
+
+
+def load_card(path: Path) -> Card:
+    """Read a party card."""
+    return read_model(Card, parse_toml(path, hint="mpcstats party card DIR > NAME.card.toml"), str(path))
+
+
+def parse_toml(path: Path, hint: str | None = None) -> dict[str, Any]:
+    """Read a TOML file; errors name the file."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=hint) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+
+
+def read_model(model: type[_Model], plain: Mapping[str, Any], source: str) -> _Model:
+    """Validate; errors name source and field, and never repeat the value."""
+    try:
+        return model.model_validate(plain)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors(include_input=False)
+        )
+        raise ConfigurationError(f"{source} is not valid: {problems}") from None

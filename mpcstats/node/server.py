@@ -1,0 +1,135 @@
+"""A node: one port, one process, one party directory.
+
+Startup: lock file, log, identity, roster, policy (all checked before the port opens), then gRPC. The end (SIGTERM,
+SIGINT or `party stop`): no new runs, the current one may finish within a grace period, exit 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import grpc
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.node.config import PartyDirectory
+from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
+from mpcstats.node.jobs import Jobs
+from mpcstats.node.lockfile import hold_lock
+from mpcstats.node.logs import Log, close_log, open_log
+from mpcstats.node.participation import House
+from mpcstats.node.site import Site
+from mpcstats.node.stderr_watch import watch_stderr
+from mpcstats.transport.callers import CallerCheck
+from mpcstats.transport.network import PeerNetwork
+from mpcstats.transport.tls import fingerprint, server_credentials, server_options
+from mpcstats.version import __version__
+from mpcstats.wire.node_pb2_grpc import add_ControlServicer_to_server, add_PeerServicer_to_server
+from mpcstats.wire.transport_pb2_grpc import add_TransportServicer_to_server
+
+__all__ = ["GRACE_SECONDS", "run_node", "serve"]
+
+GRACE_SECONDS = 60.0
+"""How long the current run may take to finish after a stop."""
+
+# Calls at once, streams included; a run needs one per peer, and one for the coordinator.
+_MAX_CALLS = 128
+
+
+def run_node(path: Path) -> None:
+    """Run the node of a party directory until it is stopped.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is wrong, the address is taken, or another node uses this directory.
+    """
+    directory = PartyDirectory(path)
+    with hold_lock(directory.state):
+        log = open_log(
+            directory.log_file, node=directory.config.name, level=directory.config.logging.level, terminal=sys.stderr
+        )
+        log.info("starting", version=__version__, pid=os.getpid())
+        try:
+            with watch_stderr(_RefusedConnections(log)):
+                asyncio.run(serve(directory, log))
+        finally:
+            close_log(log)
+
+
+async def serve(directory: PartyDirectory, log: Log) -> None:
+    """Open the port and serve until a signal or `Control.Stop`."""
+    from mpcstats.field import warm_up
+    from mpcstats.node.execution import execute
+
+    config = directory.config
+    identity, roster = directory.identity(), directory.roster()
+    directory.policy()
+    index = roster.index(identity.certificate_pem)
+    peers = [peer for peer in roster.peers if peer.index != index]
+    network = PeerNetwork(
+        identity, index, roster.peers, lambda reason, party: log.warning("stream_refused", reason=reason, party=party)
+    )
+    house = House(config.name, roster, Site(directory), network, Jobs(config.name), config.run, log, execute)
+    stop = asyncio.Event()
+    check = CallerCheck(
+        fingerprint(identity.certificate_pem),
+        peers,
+        frozenset({CONTROL_SERVICE}),
+        lambda reason, method: log.warning("call_refused", reason=reason, method=method),
+    )
+    server = grpc.aio.server(interceptors=[check], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS)
+    add_TransportServicer_to_server(network, server)  # type: ignore[no-untyped-call]
+    add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
+    add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
+    try:
+        server.add_secure_port(config.network.listen, server_credentials(identity, peers))
+    except RuntimeError:
+        raise ConfigurationError(
+            f"cannot listen on {config.network.listen}: the address is taken or not of this machine",
+            hint="change [network] listen in party.toml",
+        ) from None
+    # compiled arithmetic is loaded now, not in the middle of somebody's first run
+    await asyncio.to_thread(warm_up)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await server.start()
+    log.info(
+        "ready",
+        listen=config.network.listen,
+        consortium=roster.consortium,
+        roster=roster.digest.hex()[:16],
+        number=index,
+        parties=len(roster.party),
+    )
+    await stop.wait()
+    for number in (signal.SIGTERM, signal.SIGINT):  # once is enough
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    log.info("stopping", busy=house.jobs.busy)
+    finished = await house.jobs.drain(GRACE_SECONDS)
+    await server.stop(1.0)
+    await network.close()
+    log.info("stopped", finished=finished)
+
+
+class _RefusedConnections:
+    """Logs refused connections, called from a thread; a port scan makes one line per second and reason."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._silent_until: dict[str, float] = {}
+        self._unlogged: dict[str, int] = {}
+
+    def __call__(self, reason: str) -> None:
+        now = time.monotonic()
+        if now < self._silent_until.get(reason, 0.0):
+            self._unlogged[reason] = self._unlogged.get(reason, 0) + 1
+            return
+        self._silent_until[reason] = now + 1.0
+        self._log.warning("connection_refused", reason=reason, unlogged_before=self._unlogged.pop(reason, 0))

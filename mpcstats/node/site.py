@@ -1,0 +1,108 @@
+"""What one party brings to a run from its own files: plan, policy, contribution. Nothing in here sends anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mpcstats.errors import NotPermitted, SpecError
+from mpcstats.node.config import DatasetConfig, PartyDirectory
+from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.genotypes import open_genotypes
+from mpcstats.node.preparation import prepare
+from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.study.dictionary import load_dictionary
+from mpcstats.study.plan import make_plan
+from mpcstats.study.spec import AnalysisSpec, GwasSpec
+from mpcstats.types import DisclosureRules
+
+__all__ = ["Prepared", "Site"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A party's part of a run; all None at a party without data, except the plan."""
+
+    plan: Plan
+    contribution: Contribution | None
+    rules: DisclosureRules | None
+    variants: pd.DataFrame | None
+
+
+class Site:
+    """The data sets and the policy of one party. Files are read anew for every run."""
+
+    def __init__(self, directory: PartyDirectory) -> None:
+        self._directory = directory
+        self._name = directory.config.name
+        self.has_data = directory.config.role == "data"
+
+    def check_permission(self, spec: AnalysisSpec) -> DisclosureRules | None:
+        """This party's rules for the analysis; None for a party without data.
+
+        Raises
+        ------
+        NotPermitted
+            The party's policy does not list the analysis.
+        """
+        policy = self._directory.policy()
+        if policy is None:
+            return None
+        if spec.type not in policy.analyses:
+            raise NotPermitted(
+                f"the policy does not allow {spec.type} (allowed: {', '.join(policy.analyses) or 'nothing'})",
+                party=self._name,
+                hint=f"analyses = [...] in {self._directory.path / 'policy.toml'}",
+            )
+        return policy.rules
+
+    def make_plan(self, spec: AnalysisSpec) -> Plan:
+        """Fit the request to this party's copy of the dictionary.
+
+        Raises
+        ------
+        SpecError
+            It does not fit, or this party has no data set of this name.
+        """
+        dataset = self._dataset(spec)
+        genotypes = _genotypes(spec, dataset)
+        variants = open_genotypes(genotypes, self._name).variants if genotypes is not None else None
+        return make_plan(spec, load_dictionary(dataset.dictionary), variants)
+
+    def prepare(self, spec: AnalysisSpec, proposed: Plan) -> Prepared:
+        """Read this party's data and form its contribution.
+
+        Raises
+        ------
+        DataError
+            The records cannot be used.
+        SpecError
+            The request does not fit this party's dictionary.
+        """
+        rules = self.check_permission(spec)
+        if rules is None:
+            return Prepared(plan=proposed, contribution=None, rules=None, variants=None)
+        dataset = self._dataset(spec)
+        dictionary = load_dictionary(dataset.dictionary)
+        source = Dataset(dataset.table, genotypes=_genotypes(spec, dataset), id=dataset.id)
+        records = load(source, self._name, dictionary)
+        variants = records.genotypes.variants if records.genotypes is not None else None
+        plan = make_plan(spec, dictionary, variants)
+        contribution = prepare(spec, plan, records, dictionary, self._name)
+        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=variants)
+
+    def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
+        if not self.has_data:
+            raise SpecError(
+                "holds no data, so it has no dictionary to plan with",
+                party=self._name,
+                hint="ask for the analysis at a party with role 'data'",
+            )
+        return self._directory.dataset(spec.dataset)
+
+
+def _genotypes(spec: AnalysisSpec, dataset: DatasetConfig) -> Path | None:
+    """Only an association opens them."""
+    return dataset.genotypes if isinstance(spec, GwasSpec) else None

@@ -1,0 +1,57 @@
+"""A consortium reached through one's own party node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.sdk.connect import NodeClient
+from mpcstats.sdk.consortium import Consortium
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.spec import AnalysisSpec
+
+__all__ = ["ConnectedConsortium", "connect"]
+
+
+def connect(
+    consortium: str, *, party: str | Path, progress: Callable[[str], None] | None = None
+) -> ConnectedConsortium:
+    """Reach a consortium through one's own party node.
+
+    Parameters
+    ----------
+    consortium : str
+        Name of the consortium, as in the roster: guards against asking the wrong one.
+    party : path
+        The party's directory; its key is the ticket to its node.
+    progress : function of str, optional
+        Told what happens while a run goes on.
+
+    Raises
+    ------
+    ConfigurationError
+        The directory has no keys or roster, or its consortium has another name.
+    """
+    connected = ConnectedConsortium(party, progress=progress)
+    if connected.name != consortium:
+        raise ConfigurationError(
+            f"the party in {party} belongs to the consortium {connected.name!r}, not {consortium!r}"
+        )
+    return connected
+
+
+class ConnectedConsortium(Consortium):
+    """See `connect`."""
+
+    def __init__(self, party: str | Path, *, progress: Callable[[str], None] | None = None) -> None:
+        self._client = NodeClient(party)
+        self._progress = progress or (lambda text: None)
+        roster = self._client.directory.roster()
+        self.name, self.parties = roster.consortium, roster.names
+
+    def __repr__(self) -> str:
+        return f"<consortium {self.name} of {', '.join(self.parties)}, through the node of {self._client.name}>"
+
+    def _run(self, spec: AnalysisSpec) -> Outcome:
+        return self._client.run(spec, self._progress)

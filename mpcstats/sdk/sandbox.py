@@ -1,0 +1,271 @@
+"""Real party nodes on this machine: for the demonstration, rehearsals and tests. Loopback only, fresh keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from mpcstats.errors import ConfigurationError, DeadlineExceeded
+from mpcstats.node.config import PartyDirectory
+from mpcstats.node.roster import Roster, make_roster
+from mpcstats.node.setup import create_keys, create_party, make_card
+from mpcstats.sdk.connect import NodeClient
+
+__all__ = ["NodeProcess", "PartyFiles", "ProcessNetwork", "free_ports", "make_party_directories"]
+
+_START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class PartyFiles:
+    """What a party's directory holds beside keys and roster.
+
+    Attributes
+    ----------
+    role : "data" or "compute"
+    datasets : mapping of name to settings
+        The [datasets.NAME] sections, paths absolute or relative to the directory.
+    policy : str
+        Content of policy.toml.
+    run : mapping
+        The [run] section.
+    """
+
+    role: str = "data"
+    datasets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    policy: str = 'apiVersion = "mpcstats/v1"\nkind = "Policy"\nextends = "standard"\n'
+    run: Mapping[str, float] = field(default_factory=dict)
+
+
+def free_ports(number: int) -> list[int]:
+    """Ports on loopback that nobody listens on at this moment."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def make_party_directories(
+    root: Path, parties: Mapping[str, PartyFiles | Path], consortium: str = "demo", threshold: int | None = None
+) -> dict[str, Path]:
+    """Make a directory root/NAME for each party, with its own key, and the same roster in all of them.
+
+    Parameters
+    ----------
+    root : Path
+    parties : mapping of name to PartyFiles, or to a directory with party.toml and data, which is copied
+        The copy listens on a free port, whatever its party.toml says.
+    consortium : str
+    threshold : int, optional
+    """
+    ports = free_ports(len(parties))
+    directories = {name: root / name for name in parties}
+    for (name, files), port in zip(parties.items(), ports, strict=True):
+        address = f"127.0.0.1:{port}"
+        if isinstance(files, Path):
+            _copy_party(files, directories[name], address)
+        else:
+            _make_party(directories[name], name, address, files)
+    roster = make_roster(consortium, [make_card(path) for path in directories.values()], threshold=threshold)
+    for path in directories.values():
+        PartyDirectory(path).roster_file.write_text(roster.to_toml(), encoding="utf-8")
+    return directories
+
+
+def _copy_party(source: Path, target: Path, address: str) -> None:
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("keys", "logs", "state", "roster.toml"))
+    file = target / "party.toml"
+    text = re.sub(r'^(listen|advertise) = ".*"', rf'\1 = "{address}"', file.read_text(encoding="utf-8"), flags=re.M)
+    file.write_text(text, encoding="utf-8")
+    create_keys(target)
+
+
+def _make_party(target: Path, name: str, address: str, files: PartyFiles) -> None:
+    create_party(target, name=name, listen=address, advertise=address, role=files.role)
+    with (target / "party.toml").open("a", encoding="utf-8") as file:
+        file.write(_sections(files))
+    if files.role == "data":
+        (target / "policy.toml").write_text(files.policy, encoding="utf-8")
+
+
+def _sections(files: PartyFiles) -> str:
+    lines = []
+    for name, settings in files.datasets.items():
+        lines += [f"[datasets.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
+    if files.run:
+        lines += ["[run]", *(f"{key} = {value}" for key, value in files.run.items())]
+    return "\n".join(lines) + "\n"
+
+
+class NodeProcess:
+    """One `party start` process.
+
+    Parameters
+    ----------
+    directory : Path
+        The party's directory, with keys and roster.
+    command : sequence of str, optional
+        What to run instead of `mpcstats party start DIR`.
+    """
+
+    def __init__(self, directory: Path, command: Sequence[str] | None = None) -> None:
+        self.directory = directory
+        self.name = directory.name
+        self.console_file = directory / "logs" / "console.txt"
+        self.console_file.parent.mkdir(exist_ok=True, mode=0o700)
+        arguments = command or [sys.executable, "-m", "mpcstats.cli.main", "party", "start", str(directory)]
+        with self.console_file.open("ab") as console:
+            self.process = subprocess.Popen(  # noqa: S603 - our own command
+                [*arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                env=os.environ
+                | {
+                    "PYTHONUNBUFFERED": "1",
+                },
+            )
+
+    @property
+    def client(self) -> NodeClient:
+        """The operator's connection to this node."""
+        return NodeClient(self.directory)
+
+    def wait_ready(self, seconds: float = _START_SECONDS) -> None:
+        """Wait until the node answers its operator.
+
+        Raises
+        ------
+        ConfigurationError
+            The process ended; has the last lines it wrote.
+        DeadlineExceeded
+            It does not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise ConfigurationError(
+                    f"the node ended with exit code {self.process.returncode}: {self.console[-2000:]}", party=self.name
+                )
+            # connecting is cheap only when somebody listens
+            if any(event["event"] == "ready" for event in self.events):
+                return
+            time.sleep(0.05)
+        raise DeadlineExceeded(f"the node did not start within {seconds:g} s", party=self.name)
+
+    @property
+    def console(self) -> str:
+        """What the process wrote to stdout and stderr."""
+        return self.console_file.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events this process logged."""
+        path = self.directory / "logs" / "node.log"
+        if not path.exists():
+            return []
+        lines = path.read_text(encoding="utf-8").splitlines()
+        events = [json.loads(line) for line in lines if line.endswith("}")]
+        pid = self.process.pid
+        starts = [i for i, event in enumerate(events) if event["event"] == "starting" and event["pid"] == pid]
+        return events[starts[-1] :] if starts else []
+
+    def wait_event(self, name: str, seconds: float = 30.0, **fields: Any) -> dict[str, Any]:
+        """Wait until the node logs an event with these fields; returns it."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for event in self.events:
+                if event["event"] == name and all(event.get(key) == value for key, value in fields.items()):
+                    return event
+            time.sleep(0.02)
+        raise DeadlineExceeded(f"no event {name} within {seconds:g} s", party=self.name)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal: SIGKILL, SIGSTOP, SIGCONT, SIGTERM."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for the end; the exit code."""
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 20.0) -> int:
+        """End the process in good order (SIGTERM); the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)  # if it was paused
+            self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise DeadlineExceeded(f"the node did not end within {seconds:g} s", party=self.name) from None
+
+
+class ProcessNetwork:
+    """The nodes of a consortium as processes; a context manager that ends them all.
+
+    Parameters
+    ----------
+    directories : mapping of name to Path
+        From `make_party_directories`.
+    commands : mapping of name to command, optional
+        Replaces `mpcstats party start DIR` for single parties.
+    """
+
+    def __init__(self, directories: Mapping[str, Path], commands: Mapping[str, Sequence[str]] | None = None) -> None:
+        self.directories = dict(directories)
+        self._commands = commands or {}
+        self.nodes: dict[str, NodeProcess] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            for name, directory in self.directories.items():
+                self.nodes[name] = NodeProcess(directory, self._commands.get(name))
+            for node in self.nodes.values():
+                node.wait_ready()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for node in self.nodes.values():
+            with contextlib.suppress(DeadlineExceeded):
+                node.stop()
+
+    def kill(self) -> None:
+        """End all processes at once."""
+        for node in self.nodes.values():
+            node.kill()
+
+    def __getitem__(self, name: str) -> NodeProcess:
+        return self.nodes[name]
+
+    def __iter__(self) -> Iterator[NodeProcess]:
+        return iter(self.nodes.values())
+
+    @property
+    def roster(self) -> Roster:
+        """The roster all of them use."""
+        return PartyDirectory(next(iter(self.directories.values()))).roster()

@@ -1,0 +1,174 @@
+"""A node's connections: one gRPC channel per peer for calling, and the streams of sessions, dialled or accepted.
+
+The party with the lower number dials. A stream may arrive before this party opens its session (the coordinator
+starts the parties one after the other): it is kept for a bounded time, and a bounded number of them per peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+
+from mpcstats.errors import FrameRejected, MpcStatsError
+from mpcstats.transport.broken import StreamBroken, on_stream
+from mpcstats.transport.callers import OPERATOR, caller_index
+from mpcstats.transport.grpc_channel import GrpcChannel, SessionKey
+from mpcstats.transport.tls import KeyPair, PinnedPeer, dial_options, peer_credentials
+from mpcstats.wire.transport_pb2_grpc import TransportServicer, TransportStub
+
+__all__ = ["PeerNetwork"]
+
+# Streams of one peer that wait for their session at this party.
+_WAITING_STREAMS = 4
+
+# How long a stream may wait for this party to open its session.
+_HELLO_SECONDS = 30.0
+
+
+class PeerNetwork(TransportServicer):
+    """Dials peers and accepts their streams.
+
+    Parameters
+    ----------
+    own : KeyPair
+        The node's key and certificate.
+    index : int
+        This party's number, 1..m.
+    roster : tuple of PinnedPeer
+        All parties, this one included, by number.
+    on_refused : function (reason, party)
+        Called for each refused stream.
+    """
+
+    def __init__(
+        self, own: KeyPair, index: int, roster: tuple[PinnedPeer, ...], on_refused: Callable[[str, str], None]
+    ) -> None:
+        assert [peer.index for peer in roster] == list(range(1, len(roster) + 1))
+        self._own = own
+        self._index = index
+        self._roster = roster
+        self._on_refused = on_refused
+        self._channels: dict[int, Any] = {}
+        self._sessions: dict[SessionKey, GrpcChannel] = {}
+        self._opened = asyncio.Condition()
+        self._waiting: dict[int, int] = {}
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """Names of all parties by number."""
+        return tuple(peer.name for peer in self._roster)
+
+    def channel_to(self, index: int) -> Any:
+        """The gRPC channel to a peer (kept open, reconnects by itself)."""
+        assert index != self._index
+        if index not in self._channels:
+            peer = self._roster[index - 1]
+            self._channels[index] = grpc.aio.secure_channel(
+                peer.address, peer_credentials(self._own, peer.certificate_pem), options=dial_options(peer.name)
+            )
+        return self._channels[index]
+
+    @contextlib.asynccontextmanager
+    async def session(
+        self, session_id: bytes, *, epoch: int = 0, patience_seconds: float, ahead_bytes: int | None = None
+    ) -> AsyncIterator[GrpcChannel]:
+        """A session whose streams are being opened: `wait_attached` comes first inside the block.
+
+        On leaving, the session is closed in good order, or aborted with the error that leaves the block.
+        """
+        key = (session_id, epoch)
+        limits = {} if ahead_bytes is None else {"ahead_bytes": ahead_bytes}
+        channel = GrpcChannel(key, index=self._index, parties=self.parties, patience_seconds=patience_seconds, **limits)
+        async with self._opened:
+            self._sessions[key] = channel
+            self._opened.notify_all()
+        dials = [asyncio.create_task(self._dial(channel, peer)) for peer in channel.peers if peer > self._index]
+        try:
+            yield channel
+        except Exception as error:
+            await channel.abort(error)
+            raise
+        except asyncio.CancelledError:
+            await channel.abort(MpcStatsError("cancelled"))
+            raise
+        else:
+            await channel.close()
+        finally:
+            del self._sessions[key]
+            for dial in dials:
+                dial.cancel()
+            await asyncio.gather(*dials, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close the connections to all peers."""
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    async def Exchange(self, _requests: Any, context: Any) -> None:
+        """Accept a stream (RPC handler)."""
+        peer = caller_index()
+        assert peer != OPERATOR
+        name = self._roster[peer - 1].name
+        try:
+            channel = await self._greet(peer, context)
+            await on_stream(context.write(channel.hello()))
+            ended = await channel.attach(peer, context.read, context.write)
+        except StreamBroken:
+            return  # the session misses this stream, and will say so
+        except FrameRejected as refusal:
+            self._on_refused(refusal.message, name)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, refusal.message)
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            channel.lost(peer, "the connection broke")
+            raise
+
+    async def _greet(self, peer: int, context: Any) -> GrpcChannel:
+        """Read the Hello of a stream and find its session, which this party may open a little later."""
+        name = self._roster[peer - 1].name
+        if peer > self._index:
+            raise FrameRejected("the party with the lower number dials", party=name)
+        if self._waiting.get(peer, 0) >= _WAITING_STREAMS:
+            raise FrameRejected("too many streams without a session", party=name)
+        self._waiting[peer] = self._waiting.get(peer, 0) + 1
+        try:
+            async with asyncio.timeout(_HELLO_SECONDS):
+                frame = await on_stream(context.read())
+                if frame is grpc.aio.EOF or frame.WhichOneof("content") != "hello":
+                    raise FrameRejected("a stream without a hello", party=name)
+                key = (frame.session_id, frame.epoch)
+                async with self._opened:
+                    await self._opened.wait_for(lambda: key in self._sessions)
+                return self._sessions[key]
+        except StreamBroken as broken:
+            raise FrameRejected(f"a stream that broke ({broken.status})", party=name) from None
+        except TimeoutError:
+            raise FrameRejected("a stream for a session that this party does not know", party=name) from None
+        finally:
+            self._waiting[peer] -= 1
+
+    async def _dial(self, channel: GrpcChannel, peer: int) -> None:
+        """Open and keep the stream to a party with a higher number."""
+        call = TransportStub(self.channel_to(peer)).Exchange(wait_for_ready=True)  # type: ignore[no-untyped-call]
+        try:
+            await on_stream(call.write(channel.hello()))
+            frame = await on_stream(call.read())
+            if frame is grpc.aio.EOF or (frame.session_id, frame.epoch) != channel.key:
+                channel.lost(peer, "refused the session")
+                return
+            if frame.WhichOneof("content") != "hello":
+                channel.lost(peer, "answered without a hello")
+                return
+            ended = await channel.attach(peer, call.read, call.write)
+            await ended.wait()
+            await on_stream(call.done_writing())
+        except StreamBroken as broken:
+            channel.lost(peer, f"the session could not be opened ({broken.status})")
+        finally:
+            call.cancel()

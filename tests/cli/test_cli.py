@@ -1,0 +1,120 @@
+"""The command line: what people type, what they get, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from mpcstats.cli.main import app, main
+from mpcstats.errors import ConfigurationError, MpcStatsError
+from mpcstats.node.config import PartyDirectory
+
+runner = CliRunner()
+
+
+def run(*arguments, code=0, input=None):
+    """Run in this process; an error of ours leaves as an exception, others as an exit code."""
+    result = runner.invoke(app, [str(argument) for argument in arguments], input=input)
+    if isinstance(result.exception, MpcStatsError):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    script = (
+        "import sys, time; start = time.monotonic(); sys.argv = ['mpcstats', '--help']\n"
+        "from mpcstats.cli.main import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert end.code == 0\n"
+        "heavy = {'numpy', 'pandas', 'grpc', 'numba', 'matplotlib', 'scipy', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "sys.stderr.write(str(time.monotonic() - start))"
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stderr))
+        for name in ("party", "consortium", "run", "version"):
+            assert name in done.stdout
+    assert min(seconds) < 1.5  # 0.3 s on an idle machine
+
+
+def test_version_and_unknown_commands():
+    assert run("version").startswith("mpcstats ")
+    run("dance", code=2)
+    run("party", "dance", code=2)
+    run("party", "init", code=2)
+    run("party", "status", code=2)
+    run("run", "kaplan-meier", "--party", "x", "--time", "t", code=2)  # no --event
+    run("run", "count", "--party", "x", "--colour", "red", code=2)
+
+
+def three_parties(root):
+    for number, name in enumerate(("northfield", "lakeside", "westbay")):
+        role = "compute" if name == "westbay" else "data"
+        listen = f"127.0.0.1:{4711 + number}"
+        assert name in run("party", "init", root / name, "--name", name, "--listen", listen, "--role", role)
+        (root / f"{name}.card.toml").write_text(run("party", "card", root / name))
+    return [root / f"{name}.card.toml" for name in ("northfield", "lakeside", "westbay")]
+
+
+def test_from_three_cards_to_a_consortium(tmp_path):
+    cards = three_parties(tmp_path)
+    roster = tmp_path / "demo.roster.toml"
+    shown = run("consortium", "new", "demo", *cards, "-o", roster)
+    words = [line.strip() for line in shown.splitlines() if line.count("-") == 11]
+    assert len(set(words)) == 3
+    joined = run("consortium", "join", roster, "--party", tmp_path / "lakeside", "--yes")
+    assert all(word in joined for word in words)
+    directory = PartyDirectory(tmp_path / "lakeside", {})
+    assert directory.roster().data_parties == ("northfield", "lakeside")
+    with pytest.raises(ConfigurationError, match="exists"):
+        run("consortium", "new", "demo", *cards, "-o", roster)
+    # no terminal, no --yes
+    with pytest.raises(ConfigurationError, match="must be compared"):
+        run("consortium", "join", roster, "--party", tmp_path / "northfield")
+    assert not (tmp_path / "northfield" / "roster.toml").exists()
+    # an older roster does not replace a newer one
+    newer = tmp_path / "newer.toml"
+    run("consortium", "new", "demo", *cards, "-o", newer, "--version", "2")
+    run("consortium", "join", newer, "--party", tmp_path / "lakeside", "--yes")
+    with pytest.raises(ConfigurationError, match="version 1"):
+        run("consortium", "join", roster, "--party", tmp_path / "lakeside", "--yes")
+
+
+def test_a_roster_without_the_own_key_is_refused(tmp_path):
+    cards = three_parties(tmp_path)
+    run("party", "init", tmp_path / "stranger", "--name", "stranger")
+    run("consortium", "new", "demo", *cards, "-o", tmp_path / "roster.toml")
+    with pytest.raises(ConfigurationError, match="does not contain this party's key"):
+        run("consortium", "join", tmp_path / "roster.toml", "--party", tmp_path / "stranger", "--yes")
+
+
+def test_errors_are_a_sentence_a_code_and_the_next_step(tmp_path, monkeypatch, capfd):
+    run("party", "init", tmp_path / "p", "--name", "northfield")
+    cases = [
+        (("party", "start", tmp_path / "nowhere"), 2, "E1100", "party init"),
+        (("party", "init", tmp_path / "q", "--name", "North Field"), 2, "E1100", "cannot name a party"),
+        (("party", "init", tmp_path / "p", "--name", "northfield"), 2, "E1100", "exists"),
+        (("party", "start", tmp_path / "p"), 2, "E1100", "consortium join"),
+        (("party", "status", tmp_path / "p"), 5, "E1401", "party start"),
+        (("run", "count", "--party", tmp_path / "p"), 5, "E1401", "party start"),
+        (
+            ("run", "kaplan-meier", "--party", tmp_path / "p", "--time", "t", "--event", "e", "--conf-level", "2"),
+            2,
+            "E1201",
+            "conf_level",
+        ),
+    ]
+    for arguments, code, error, says in cases:
+        monkeypatch.setattr(sys, "argv", ["mpcstats", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        printed = capfd.readouterr()
+        assert caught.value.code == code, printed.err
+        assert error in printed.err
+        assert says in printed.err
+        assert "Traceback" not in printed.err
+        assert printed.out == ""

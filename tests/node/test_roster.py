@@ -1,0 +1,111 @@
+import pytest
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.node.identity import create_identity
+from mpcstats.node.roster import Card, load_card, load_roster, make_roster, read_model
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cards")
+    made = []
+    for number in range(10):
+        name = f"party{number}"
+        pem = create_identity(root / name, name).certificate_pem.decode()
+        plain = {
+            "name": name,
+            "role": "data",
+            "operator": f'Hospital "{number}" Ü',
+            "address": f"127.0.0.1:{5000 + number}",
+            "certificate": pem,
+        }
+        made.append(read_model(Card, plain, name))
+    return made
+
+
+@pytest.mark.parametrize(("m", "threshold"), [(3, 1), (4, 1), (5, 2), (6, 2), (7, 3), (8, 3), (9, 4)])
+def test_the_default_threshold(cards, m, threshold):
+    roster = make_roster("demo", cards[:m])
+    assert roster.threshold == threshold
+    assert roster.committee.m == m
+    assert roster.committee.t == threshold
+
+
+@pytest.mark.parametrize(
+    ("m", "threshold", "says"),
+    [
+        (2, None, "at least 3"),
+        (10, None, "committees"),
+        (3, 2, "not below half"),
+        (4, 2, "not below half"),
+        (3, 0, "threshold"),
+    ],
+)
+def test_what_cannot_be_a_consortium(cards, m, threshold, says):
+    with pytest.raises(ConfigurationError, match=says):
+        make_roster("demo", cards[:m], threshold=threshold)
+
+
+def changed(card, **fields):
+    return card.model_copy(update=fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"name": "party1", "certificate": "same"}, "the name of party1 is listed twice"),
+        ({"address": "127.0.0.1:5001"}, "the address of party1 is listed twice"),
+        ({"address": "nowhere"}, "address: 'nowhere' is not host:port"),
+        ({"address": "host:70000"}, "host:port"),
+        ({"role": "observer"}, "role"),
+        ({"operator": ""}, "operator"),
+        ({"certificate": "nonsense"}, "cannot be read"),
+        ({"name": "other"}, "not made for the name"),
+    ],
+)
+def test_wrong_fields_are_named(cards, fields, says):
+    if fields.get("certificate") == "same":
+        fields = {**fields, "certificate": cards[1].certificate}
+    wrong = changed(cards[0], **fields)
+    with pytest.raises(ConfigurationError, match=says):
+        make_roster("demo", [wrong, *cards[1:3]])
+
+
+def test_somebody_must_have_data(cards):
+    with pytest.raises(ConfigurationError, match="no party has the role"):
+        make_roster("demo", [changed(card, role="compute") for card in cards[:3]])
+
+
+def test_files_are_read_back_the_same(cards, tmp_path):
+    roster = make_roster("demo", cards[:3])
+    (tmp_path / "roster.toml").write_text(roster.to_toml(), encoding="utf-8")
+    assert load_roster(tmp_path / "roster.toml").digest == roster.digest
+    (tmp_path / "card.toml").write_text(cards[0].to_toml(), encoding="utf-8")
+    assert load_card(tmp_path / "card.toml") == cards[0]
+    assert roster.peers[2].name == "party2"
+    assert roster.index(cards[1].certificate_pem) == 2
+    with pytest.raises(ConfigurationError, match="does not contain this party's key"):
+        roster.index(cards[7].certificate_pem)
+
+
+def test_every_change_changes_the_digest(cards):
+    roster = make_roster("demo", cards[:5])
+    others = [
+        make_roster("other", cards[:5]),
+        make_roster("demo", cards[:5], version=2),
+        make_roster("demo", cards[:5], threshold=1),
+        make_roster("demo", cards[1:6]),
+        make_roster("demo", [cards[1], cards[0], *cards[2:5]]),
+        make_roster("demo", [changed(cards[0], role="compute"), *cards[1:5]]),
+        make_roster("demo", [changed(cards[0], address="127.0.0.1:9999"), *cards[1:5]]),
+        make_roster("demo", [changed(cards[0], operator="other"), *cards[1:5]]),
+    ]
+    assert len({roster.digest, *(other.digest for other in others)}) == 1 + len(others)
+
+
+def test_one_operator_may_not_run_more_parties_than_the_threshold(cards):
+    two = [changed(cards[0], operator="one company"), changed(cards[1], operator="one company"), cards[2]]
+    with pytest.raises(ConfigurationError, match="'one company' operates 2 parties where the threshold is 1"):
+        make_roster("demo", two)
+    five = make_roster("demo", [*two, cards[3], cards[4]])
+    assert five.threshold == 2
