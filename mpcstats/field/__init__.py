@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mpcstats.field.lagrange import import_mpyc, lagrange, mpyc_field
 from mpcstats.field.prime import M61, M127, Elements, PrimeField, WordSource, small_field
 
@@ -21,7 +23,9 @@ __all__ = [
 
 def warm_up() -> None:
     """Compile the kernels once, or load them from numba's cache (seconds the first time, then a blink)."""
-    from mpcstats.field import kernels
+    from mpcstats.field import bitslice, fused, kernels
 
     assert kernels is not None
+    fused.compile_all()
+    bitslice.planes(np.zeros(1, np.uint64), np.zeros((64, 1), np.uint64))
     lagrange(M61, (1, 2), 0)

@@ -32,6 +32,10 @@ class WordSource(Protocol):
         """The next `count` words."""
         ...
 
+    def fill(self, out: Words) -> None:
+        """Fill a contiguous array with the next words."""
+        ...
+
 
 class PrimeField:
     """Integers modulo a prime p < 2^128, as arrays of words.

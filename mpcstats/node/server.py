@@ -29,7 +29,6 @@ from mpcstats.transport.network import PeerNetwork
 from mpcstats.transport.tls import fingerprint, server_credentials, server_options
 from mpcstats.version import __version__
 from mpcstats.wire.node_pb2_grpc import add_ControlServicer_to_server, add_PeerServicer_to_server
-from mpcstats.wire.transport_pb2_grpc import add_TransportServicer_to_server
 
 __all__ = ["GRACE_SECONDS", "run_node", "serve"]
 
@@ -83,7 +82,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         lambda reason, method: log.warning("call_refused", reason=reason, method=method),
     )
     server = grpc.aio.server(interceptors=[check], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS)
-    add_TransportServicer_to_server(network, server)  # type: ignore[no-untyped-call]
+    network.add_to_server(server)
     add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
     add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
     try:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mpcstats.field import Elements, PrimeField, lagrange
 from mpcstats.protocols.declare import protocol
+from mpcstats.protocols.resharing import fits, flat_pair, fused_multiply
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import shamir
@@ -116,7 +117,12 @@ def local_product(x: Shared, y: Shared) -> Shared:
 )
 async def multiply(session: Session, x: Shared, y: Shared) -> Shared:
     """Elementwise product, broadcasting; fraction bits add up. One round; reveals nothing."""
-    return await reshare(session, local_product(x, y))
+    if x.field != y.field or x.degree + y.degree > 2 * session.committee.t or not fits(x.field, max(x.size, y.size)):
+        return await reshare(session, local_product(x, y))
+    one, other, shape = flat_pair(x.field, x.values, y.values)
+    values = await fused_multiply(session, x.field, one, other, session.label("multiply"))
+    fraction_bits = x.fraction_bits + y.fraction_bits
+    return Shared(x.field, x.field.reshape(values, shape), session.committee.t, fraction_bits)
 
 
 @protocol(

@@ -49,10 +49,16 @@ async def deal_planes(
 )
 async def bit_and(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
     """Bitwise AND of planes (broadcasting over the bit axis). One round; reveals nothing."""
-    committee = session.committee
-    terms = boolean.cross_terms(committee, session.index, x.words, y.words)
-    dealt = await deal_planes(session, terms, tuple(committee.members), terms.shape, x.count)
-    return BooleanShared(boolean.reshared({d: part.words for d, part in dealt.items()}), x.count)
+    committee, me = session.committee, session.index
+    terms = boolean.cross_terms(committee, me, x.words, y.words)
+    shares, correction = boolean.redeal(committee, me, terms, session.randomness, session.label("and"))
+    data = np.ascontiguousarray(correction, "<u8").data.cast("B")
+    outgoing = {j: data for j in committee.correction_subset(me) if j != me}
+    senders = [d for d in session.others if me in committee.correction_subset(d)]
+    received = await session.exchange(outgoing, dict.fromkeys(senders, len(data)))
+    for d, sent in received.items():
+        boolean.add_correction(committee, me, shares, d, np.frombuffer(sent, "<u8").reshape(terms.shape))
+    return BooleanShared(shares, x.count)
 
 
 def _conversion_rounds(t: int) -> int:

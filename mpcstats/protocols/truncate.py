@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 
 from mpcstats.errors import RangeError
-from mpcstats.field import Elements, PrimeField
+from mpcstats.field import M127, Elements, PrimeField
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.protocols.declare import protocol
-from mpcstats.runtime.opening import open_masked_bounded
+from mpcstats.protocols.resharing import fits, flat_pair
+from mpcstats.runtime.opening import MaskedProduct, open_masked_bounded, open_masked_products
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import prss
@@ -46,16 +47,8 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
     mask per element. Reveals nothing else.
     """
     field, committee = z.field, session.committee
-    k = integer_bits + z.fraction_bits + 1
-    if k > session.headroom(field):
-        raise RangeError(
-            f"a product of {integer_bits} integer and {z.fraction_bits} fraction bits has no headroom at "
-            f"kappa = {session.kappa} with {committee.m} parties: {k} bits needed, {session.headroom(field)} there"
-        )
-    subsets = len(committee.subsets)
-    offset_high = (1 << max(0, k - 1 - bits)) + subsets
-    offset = (offset_high << bits) - ((subsets - 1) << (bits - 1))
-    opened, parts = await open_masked_bounded(session, z.plus_int(offset), session.label("truncate"), k + session.kappa)
+    bits, mask_bits, offset, offset_high = _format(session, field, z.fraction_bits, bits, integer_bits)
+    opened, parts = await open_masked_bounded(session, z.plus_int(offset), session.label("truncate"), mask_bits)
     high = prss.combine(field, committee, session.index, {A: _shift_right(field, r, bits) for A, r in parts.items()})
     values = field.sub(field.sub(_shift_right(field, opened, bits), high), field.constant(offset_high))
     return replace(z, values=values, degree=committee.t, fraction_bits=z.fraction_bits - bits)
@@ -69,7 +62,46 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
 )
 async def multiply_fixed(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
     """Elementwise product with the fraction bits of x; |product| < 2^integer_bits. One round; reveals nothing."""
-    return await truncate(session, local_product(x, y), y.fraction_bits, integer_bits)
+    committee = session.committee
+    fused = x.field == y.field == M127 and x.degree == y.degree == committee.t and committee.m == 2 * committee.t + 1
+    if not (fused and fits(M127, max(x.size, y.size)) and y.fraction_bits):
+        return await truncate(session, local_product(x, y), y.fraction_bits, integer_bits)
+    return await _multiply_in_blocks(session, x, y, integer_bits)
+
+
+async def _multiply_in_blocks(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
+    """`multiply_fixed` for large batches; `truncate` of the local product is its slow twin."""
+    bits, mask_bits, offset, offset_high = _format(
+        session, M127, x.fraction_bits + y.fraction_bits, y.fraction_bits, integer_bits
+    )
+    from mpcstats.field.fused import unmask127
+
+    one, other, shape = flat_pair(M127, x.values, y.values)
+    result, constant = M127.zeros((M127.shape(one)[0],)), M127.constant(offset_high)
+
+    def take(span: slice, opened: Elements, high: Elements) -> None:
+        unmask127(opened, bits, constant, high)
+        result[span] = high
+
+    batch = MaskedProduct(one, other, offset, mask_bits, bits, take)
+    await open_masked_products(session, batch, session.label("truncate"))
+    return Shared(M127, M127.reshape(result, shape), session.committee.t, x.fraction_bits)
+
+
+def _format(
+    session: Session, field: PrimeField, fraction_bits: int, bits: int, integer_bits: int
+) -> tuple[int, int, int, int]:
+    """Bits to drop, width of the masks, offset before opening, and the offset's part that is left after the shift."""
+    committee = session.committee
+    k = integer_bits + fraction_bits + 1
+    if k > session.headroom(field):
+        raise RangeError(
+            f"a product of {integer_bits} integer and {fraction_bits} fraction bits has no headroom at "
+            f"kappa = {session.kappa} with {committee.m} parties: {k} bits needed, {session.headroom(field)} there"
+        )
+    subsets = len(committee.subsets)
+    offset_high = (1 << max(0, k - 1 - bits)) + subsets
+    return bits, k + session.kappa, (offset_high << bits) - ((subsets - 1) << (bits - 1)), offset_high
 
 
 def _shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:

@@ -8,18 +8,19 @@ which all parties compare before a result is used (`confirm`).
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import Divergence, InconsistentShares, RangeError
-from mpcstats.field import Elements
+from mpcstats.field import M127, Elements, lagrange
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
 from mpcstats.sharing import prss, shamir
 from mpcstats.sharing.committee import Subset
+from mpcstats.transport.channel import Buffer
 
 __all__ = ["confirm", "open_bits", "open_declared", "open_masked_bounded", "open_masked_full"]
 
@@ -65,6 +66,85 @@ async def open_masked_bounded(
     parts = prss.draw_bounded(x.field, session.committee, session.index, session.randomness, label, x.shape, bits)
     mask = prss.combine(x.field, session.committee, session.index, parts)
     return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
+
+
+@dataclass(frozen=True)
+class MaskedProduct:
+    """A batch of products to be opened under fresh bounded masks, in blocks. M127, m = 2t + 1 parties.
+
+    Attributes
+    ----------
+    x, y : Elements
+        Flat shares of the factors, of degree t.
+    offset : int
+        Public number added to every product.
+    bits : int
+        Width of each part of a mask.
+    shift : int
+        `take` also gets this party's share of the sum of the parts, each shifted right by so many bits.
+    take : function (span, opened, high)
+        Called for every block with the opened numbers x y + offset + mask, and with the shares of the shifted mask.
+    """
+
+    x: Elements
+    y: Elements
+    offset: int
+    bits: int
+    shift: int
+    take: Callable[[slice, Elements, Elements], None]
+
+
+async def open_masked_products(session: Session, batch: MaskedProduct, label: str) -> None:
+    """Open products under bounded masks and fresh sharings of zero; the fused form of `open_masked_bounded`.
+
+    One round in blocks. The degree is 2t and all m = 2t + 1 shares are needed: as for every such opening nothing is
+    checked here but the digest.
+    """
+    from mpcstats.field import fused
+    from mpcstats.sharing import blocks
+
+    field, committee, me = M127, session.committee, session.index
+    assert committee.m == 2 * committee.t + 1
+    count = field.shape(batch.x)[0]
+    session.spend_masks(count)
+    subsets = committee.subsets_of(me)
+    bounded = [session.randomness.subset(A, label) for A in subsets]
+    powers = range(1, committee.t + 1)
+    uniform = [session.randomness.subset(A, f"{label}/zero{power}") for A in subsets for power in powers]
+    weights = [committee.prss_weight(field, A, me) for A in subsets]
+    zero_weights = [pow(me, power, field.modulus) * w for w in weights for power in powers]
+    row = field.from_ints([[1, *weights, *zero_weights]])
+    cut = blocks.bounded_masks(field, len(bounded), batch.bits), blocks.uniform_masks(field, len(uniform))
+    masks = np.concatenate(cut)
+    at_zero = {j: blocks.weight(field, w) for j, w in enumerate(lagrange(field, tuple(committee.members), 0), 1)}
+    spans, offset = blocks.spans(field, count), field.constant(batch.offset)
+    pending: dict[int, tuple[Elements, Elements]] = {}
+
+    def produce(block: int) -> dict[int, memoryview]:
+        span = spans[block]
+        coins = blocks.draw(field, [*bounded, *uniform], span.stop - span.start)
+        out, high = field.zeros((1, coins.shape[1])), field.zeros((coins.shape[1],))
+        if fused.mix127(batch.x[span], batch.y[span], coins, masks, row, out):
+            blocks.redraw(field, uniform, coins[len(bounded) :])
+            fused.mix127(batch.x[span], batch.y[span], coins, masks, row, out)
+        fused.shifted127(coins[: len(bounded)], row[0, 1 : 1 + len(bounded)], batch.shift, high)
+        pending[block] = out[0], high
+        data = field.to_bytes(out[0])
+        return dict.fromkeys(session.others, data)
+
+    def expected(block: int) -> dict[int, int]:
+        return dict.fromkeys(session.others, (spans[block].stop - spans[block].start) * field.item_bytes)
+
+    def consume(block: int, messages: Mapping[int, Buffer]) -> None:
+        own, high = pending.pop(block)
+        total = np.broadcast_to(offset, own.shape).copy()
+        fused.accumulate127(total, own, at_zero[me])
+        for j, data in messages.items():
+            fused.accumulate127(total, field.from_bytes(data, field.shape(own)), at_zero[j])
+        session.openings.record(label, field.to_bytes(total))
+        batch.take(spans[block], total, high)
+
+    await session.pipeline(len(spans), produce, expected, consume)
 
 
 async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArray[np.uint64]:

@@ -121,6 +121,48 @@ class Session:
             accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
         return {j: data for j, data in zip(waits, received, strict=False) if data is not None}
 
+    async def pipeline(
+        self,
+        blocks: int,
+        produce: Callable[[int], Mapping[int, Buffer]],
+        expected: Callable[[int], Mapping[int, int]],
+        consume: Callable[[int, Mapping[int, Buffer]], None],
+    ) -> None:
+        """One round in blocks: while a block is under way, the next one is computed and earlier ones are taken in.
+
+        Parameters
+        ----------
+        blocks : int
+            Number of blocks; public.
+        produce : function of block -> messages by receiver
+        expected : function of block -> bytes by sender
+        consume : function (block, messages by sender)
+            Called in order, and after `produce` of the same block.
+        """
+        step, self._step = self._step, self._step + blocks
+        accounts = self.accounts
+        made = asyncio.Semaphore(0)  # a peer may be faster: a block is taken in after it was computed here
+
+        async def send() -> None:
+            for block in range(blocks):
+                messages = produce(block)
+                made.release()
+                for j, data in messages.items():
+                    await self.channel.send(j, step + block, data)
+                    accounts.bytes_sent[j] = accounts.bytes_sent.get(j, 0) + len(data)
+
+        async def receive() -> None:
+            for block in range(blocks):
+                messages = {}
+                for j, size in expected(block).items():
+                    messages[j] = await self.channel.receive(j, step + block, size)
+                    accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
+                await made.acquire()
+                consume(block, messages)
+
+        await _all([send(), receive()])
+        accounts.rounds += 1
+
     async def exchange_elements(
         self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int], shape: tuple[int, ...]
     ) -> dict[int, Shared]:

@@ -16,6 +16,7 @@ from mpcstats.sharing.streams import Randomness
 
 __all__ = [
     "Words",
+    "add_correction",
     "add_public",
     "cross_terms",
     "deal_bits",
@@ -23,11 +24,13 @@ __all__ = [
     "pack",
     "place_common",
     "receive_bits",
-    "reshared",
+    "redeal",
     "unpack",
 ]
 
 Words = NDArray[np.uint64]
+_FAST_FROM = 256
+"""Values from which the compiled transposition pays."""
 
 
 def lanes(count: int) -> int:
@@ -38,10 +41,24 @@ def lanes(count: int) -> int:
 def pack(field: PrimeField, a: Elements) -> Words:
     """Bit planes of a flat element array: (field.bits, words)."""
     count = field.shape(a)[0]
+    if count >= _FAST_FROM:
+        return _pack_fast(field, a)
     bytes_per = field.item_bytes
     raw = np.ascontiguousarray(a, "<u8").view(np.uint8).reshape(count, bytes_per)
     bits = np.unpackbits(raw, axis=1, bitorder="little")[:, : field.bits]
     return pack_bits(bits.T)
+
+
+def _pack_fast(field: PrimeField, a: Elements) -> Words:
+    """`pack` by transposing 64 numbers at a time; the other way is its slow twin."""
+    from mpcstats.field.bitslice import planes
+
+    count = field.shape(a)[0]
+    out = np.empty((64 * field.limbs, lanes(count)), np.uint64)
+    for limb in range(field.limbs):
+        words = a if field.limbs == 1 else a[:, limb]
+        planes(np.ascontiguousarray(words), out[64 * limb : 64 * (limb + 1)])
+    return out[: field.bits]
 
 
 def pack_bits(bits: NDArray[np.uint8]) -> Words:
@@ -133,15 +150,45 @@ def cross_terms(committee: Committee, index: int, x: Words, y: Words) -> Words:
     """This party's part of x AND y: the XOR over all parties is the product."""
     subsets = committee.subsets_of(index)
     total = np.zeros(np.broadcast_shapes(x.shape[1:], y.shape[1:]), np.uint64)
+    scratch = np.empty_like(total)
     for row_a, A in enumerate(subsets):
         # all shares of y that this party multiplies with x_A, in one AND
         partners = [row_b for row_b, B in enumerate(subsets) if committee.and_assignment[A, B] == index]
         if partners:
-            total ^= x[row_a] & np.bitwise_xor.reduce(y[partners], axis=0)
+            other = y[partners[0]]
+            for row_b in partners[1:]:
+                other = other ^ y[row_b]
+            np.bitwise_and(x[row_a], other, out=scratch)
+            total ^= scratch
     return total
 
 
-def reshared(parts: dict[int, Words]) -> Words:
-    """XOR of the boolean shares that all dealers dealt."""
-    total: Words = np.bitwise_xor.reduce(np.stack(list(parts.values())), axis=0)
-    return total
+def redeal(committee: Committee, index: int, secret: Words, coins: Randomness, label: str) -> tuple[Words, Words]:
+    """Shares of the XOR of what all parties deal, as far as keys give them, and this party's correction.
+
+    The same as `deal_bits` at home and `receive_bits` from everybody else, added up in place: what is missing in the
+    result are the corrections of the others, which `add_correction` puts in.
+
+    Returns
+    -------
+    (shares, correction)
+    """
+    subsets = committee.subsets_of(index)
+    special = committee.correction_subset(index)
+    shares = np.zeros((len(subsets), *secret.shape), np.uint64)
+    correction = secret
+    for row, A in enumerate(subsets):
+        for dealer in A:
+            if committee.correction_subset(dealer) == A:
+                continue
+            drawn = draw_words(coins.subset(A, f"{label}/bits{dealer}"), secret.shape)
+            shares[row] ^= drawn
+            if dealer == index:
+                correction = correction ^ drawn
+    shares[subsets.index(special)] ^= correction
+    return shares, correction
+
+
+def add_correction(committee: Committee, index: int, shares: Words, dealer: int, correction: Words) -> None:
+    """Add another dealer's correction to the shares, in place."""
+    shares[committee.subsets_of(index).index(committee.correction_subset(dealer))] ^= correction

@@ -35,13 +35,17 @@ class Stream:
     def words(self, count: int) -> NDArray[np.uint64]:
         """The next `count` uniform 64-bit words."""
         out: NDArray[np.uint64] = np.empty(count, "<u8")
-        if not count:
-            return out  # an empty buffer cannot be cast
+        self.fill(out)
+        return out
+
+    def fill(self, out: NDArray[np.uint64]) -> None:
+        """Fill a contiguous array with the next uniform words."""
+        if not out.size:
+            return  # an empty buffer cannot be cast
         view = out.data.cast("B")
         for start in range(0, len(view), len(_ZEROS)):
             chunk = view[start : start + len(_ZEROS)]
             self._encryptor.update_into(_ZEROS[: len(chunk)], chunk)
-        return out
 
 
 class Randomness(Protocol):

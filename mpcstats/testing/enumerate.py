@@ -58,6 +58,9 @@ class _Column:
         self.used += 1
         return self.world.coin(f"{self.name}/{self.used}")
 
+    def fill(self, out: NDArray[np.uint64]) -> None:
+        out[...] = self.words(out.size).reshape(out.shape)
+
 
 class Enumeration:
     """All runs of a program over all inputs and coins.

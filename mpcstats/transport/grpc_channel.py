@@ -26,6 +26,7 @@ from mpcstats.errors import (
 )
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.channel import Buffer
+from mpcstats.transport.codec import ChunkFrame, encode_chunk
 from mpcstats.transport.inbox import Inbox, Piece
 from mpcstats.transport.tls import FRAME_BYTES
 from mpcstats.wire.transport_pb2 import Abort, Frame, Goodbye, Hello
@@ -49,7 +50,7 @@ SessionKey = tuple[bytes, int]
 class _Stream:
     """One stream: gRPC's two functions, and how far each direction is."""
 
-    def __init__(self, read: Callable[[], Awaitable[Any]], write: Callable[[Frame], Awaitable[None]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Any]], write: Callable[[Frame | bytes], Awaitable[None]]) -> None:
         self.read = read
         self.write = write
         self.turn = asyncio.Lock()  # one message at a time: pieces of two messages never mix
@@ -119,17 +120,14 @@ class GrpcChannel:
         # who waits for its turn is as patient as the one whose turn it is
         async with stream.turn, self._patience(receiver) as progress:
             for offset in range(0, max(total, 1), FRAME_BYTES):
-                piece = bytes(view[offset : offset + FRAME_BYTES])  # the one copy on the way out
-                frame = self._frame()
-                frame.chunk.step, frame.chunk.offset, frame.chunk.total = step, offset, total
-                frame.chunk.payload = piece
-                await self._write(receiver, stream, frame)
+                piece = view[offset : offset + FRAME_BYTES]
+                await self._write(receiver, stream, encode_chunk(*self.key, step, offset, total, piece))
                 self.bytes_sent[receiver] += len(piece)
                 self.frames_sent[receiver] += 1
                 progress()
 
     async def receive(self, sender: int, step: int, size: int) -> Buffer:
-        """See `Channel.receive`. Messages of more than 1 MiB come as a bytearray, shorter ones as bytes."""
+        """See `Channel.receive`. Messages of more than 1 MiB come as a bytearray, shorter ones as a view."""
         self._stream(sender)
         async with self._patience(sender) as progress:
             return await self._inboxes[sender].get(step, size, progress)
@@ -155,7 +153,7 @@ class GrpcChannel:
     # ---- used by mpcstats.transport.network ----------------------------------------------------------------------
 
     async def attach(
-        self, peer: int, read: Callable[[], Awaitable[Any]], write: Callable[[Frame], Awaitable[None]]
+        self, peer: int, read: Callable[[], Awaitable[Any]], write: Callable[[Frame | bytes], Awaitable[None]]
     ) -> asyncio.Event:
         """Take over a stream whose Hello was received; returns the event that says that the stream may end.
 
@@ -247,7 +245,7 @@ class GrpcChannel:
             _reschedule(limit, now)
         self._attached.set()
 
-    async def _write(self, peer: int, stream: _Stream, frame: Frame) -> None:
+    async def _write(self, peer: int, stream: _Stream, frame: Frame | bytes) -> None:
         try:
             await on_stream(stream.write(frame))
         except StreamBroken as broken:
@@ -269,15 +267,18 @@ class GrpcChannel:
         except StreamBroken as broken:
             self.lost(peer, f"the connection broke ({broken.status})")
 
-    async def _take(self, peer: int, frame: Frame) -> bool:
+    async def _take(self, peer: int, frame: ChunkFrame | Frame) -> bool:
         """Handle one frame; False after the last one."""
         name = self.parties[peer - 1]
         if (frame.session_id, frame.epoch) != self.key:
             raise FrameRejected("a frame of another session or epoch", party=name)
+        if isinstance(frame, ChunkFrame):
+            await self._inboxes[peer].put(Piece(frame.step, frame.offset, frame.total, frame.payload))
+            return True
         content = frame.WhichOneof("content")
-        if content == "chunk":
+        if content == "chunk":  # a chunk whose bytes are not the canonical ones
             chunk = frame.chunk
-            await self._inboxes[peer].put(Piece(chunk.step, chunk.offset, chunk.total, chunk.payload))
+            await self._inboxes[peer].put(Piece(chunk.step, chunk.offset, chunk.total, memoryview(chunk.payload)))
             return True
         if content == "abort":
             self._fail(self._stopped_by(peer, frame.abort))

@@ -35,7 +35,7 @@ class Piece:
     step: int
     offset: int
     total: int
-    payload: bytes
+    payload: memoryview
 
 
 @dataclass
@@ -44,14 +44,14 @@ class _Message:
     awaited: bool = False
     received: int = 0
     ahead: int = 0
-    pieces: list[bytes] = field(default_factory=list)
+    pieces: list[memoryview] = field(default_factory=list)
     buffer: bytearray | None = None
 
     @property
     def complete(self) -> bool:
         return bool(self.pieces or self.buffer) and self.received == self.total
 
-    def add(self, payload: bytes) -> None:
+    def add(self, payload: memoryview) -> None:
         # short messages, by far the most, are never copied; long ones go straight to their place once awaited
         if self.buffer is not None:
             self.buffer[self.received : self.received + len(payload)] = payload

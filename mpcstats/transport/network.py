@@ -16,11 +16,14 @@ import grpc
 from mpcstats.errors import FrameRejected, MpcStatsError
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import OPERATOR, caller_index
+from mpcstats.transport.codec import decode, encode
 from mpcstats.transport.grpc_channel import GrpcChannel, SessionKey
 from mpcstats.transport.tls import KeyPair, PinnedPeer, dial_options, peer_credentials
-from mpcstats.wire.transport_pb2_grpc import TransportServicer, TransportStub
+from mpcstats.wire.transport_pb2 import Frame
 
-__all__ = ["PeerNetwork"]
+__all__ = ["PeerNetwork", "exchange_call"]
+
+_SERVICE = "mpcstats.v1.Transport"
 
 # Streams of one peer that wait for their session at this party.
 _WAITING_STREAMS = 4
@@ -29,7 +32,13 @@ _WAITING_STREAMS = 4
 _HELLO_SECONDS = 30.0
 
 
-class PeerNetwork(TransportServicer):
+def exchange_call(channel: Any, **options: Any) -> Any:
+    """Start Transport.Exchange on a gRPC channel, with this package's codec instead of the generated one."""
+    method = channel.stream_stream(f"/{_SERVICE}/Exchange", request_serializer=encode, response_deserializer=decode)
+    return method(**options)
+
+
+class PeerNetwork:
     """Dials peers and accepts their streams.
 
     Parameters
@@ -56,6 +65,13 @@ class PeerNetwork(TransportServicer):
         self._sessions: dict[SessionKey, GrpcChannel] = {}
         self._opened = asyncio.Condition()
         self._waiting: dict[int, int] = {}
+
+    def add_to_server(self, server: Any) -> None:
+        """Serve Transport.Exchange, with this package's codec."""
+        handler = grpc.stream_stream_rpc_method_handler(
+            self.exchange, request_deserializer=decode, response_serializer=encode
+        )
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, {"Exchange": handler})])
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -109,7 +125,7 @@ class PeerNetwork(TransportServicer):
             await channel.close()
         self._channels.clear()
 
-    async def Exchange(self, _requests: Any, context: Any) -> None:
+    async def exchange(self, _requests: Any, context: Any) -> None:
         """Accept a stream (RPC handler)."""
         peer = caller_index()
         assert peer != OPERATOR
@@ -140,7 +156,7 @@ class PeerNetwork(TransportServicer):
         try:
             async with asyncio.timeout(_HELLO_SECONDS):
                 frame = await on_stream(context.read())
-                if frame is grpc.aio.EOF or frame.WhichOneof("content") != "hello":
+                if not isinstance(frame, Frame) or frame.WhichOneof("content") != "hello":
                     raise FrameRejected("a stream without a hello", party=name)
                 key = (frame.session_id, frame.epoch)
                 async with self._opened:
@@ -155,14 +171,14 @@ class PeerNetwork(TransportServicer):
 
     async def _dial(self, channel: GrpcChannel, peer: int) -> None:
         """Open and keep the stream to a party with a higher number."""
-        call = TransportStub(self.channel_to(peer)).Exchange(wait_for_ready=True)  # type: ignore[no-untyped-call]
+        call = exchange_call(self.channel_to(peer), wait_for_ready=True)
         try:
             await on_stream(call.write(channel.hello()))
             frame = await on_stream(call.read())
             if frame is grpc.aio.EOF or (frame.session_id, frame.epoch) != channel.key:
                 channel.lost(peer, "refused the session")
                 return
-            if frame.WhichOneof("content") != "hello":
+            if not isinstance(frame, Frame) or frame.WhichOneof("content") != "hello":
                 channel.lost(peer, "answered without a hello")
                 return
             ended = await channel.attach(peer, call.read, call.write)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from mpcstats.errors import RangeError, StatisticalSecurityError
-from mpcstats.field import M61, M127, Elements, PrimeField, small_field
+from mpcstats.field import M61, M127, Elements, PrimeField, fused, small_field
 from mpcstats.protocols import (
     at_least,
     bit_decompose,
@@ -19,6 +20,7 @@ from mpcstats.protocols import (
     is_negative,
     multiply,
     multiply_fixed,
+    resharing,
     select,
     sum_of_inputs,
     truncate,
@@ -28,6 +30,7 @@ from mpcstats.protocols.boolean import bit_and, deal_planes, to_arithmetic
 from mpcstats.protocols.declare import REGISTRY, Case
 from mpcstats.protocols.solve import masked_openings, solve_near_identity
 from mpcstats.runtime import BooleanShared, Session, Shared, open_declared
+from mpcstats.sharing import blocks, boolean
 from mpcstats.sharing.boolean import lanes, pack_bits
 from mpcstats.sharing.committee import Committee
 from mpcstats.sharing.fixedpoint import decode, encode
@@ -288,3 +291,99 @@ def test_messages_do_not_depend_on_the_data(name: str) -> None:
         return sorted((m.step, m.sender, m.receiver, len(m.payload)) for m in seen)
 
     assert trace(field.zeros((SIZE,))) == trace(field.from_int64(np.arange(SIZE) % 2))
+
+
+# --- fast paths beside their slow twins -----------------------------------------------------------------------------
+
+
+class Hurried:
+    """A channel that is slow to send: peers are ahead of this party all the time."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send(self, receiver: int, step: int, payload: Any) -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        await self._inner.send(receiver, step, payload)
+
+
+@pytest.mark.parametrize("slow", [0, 1, 3])
+@pytest.mark.parametrize("committee", [Committee(3, 1), Committee(4, 1), Committee(5, 2)], ids=str)
+@pytest.mark.parametrize("field", [M61, M127], ids=str)
+def test_products_in_blocks_equal_their_slow_twin(field: PrimeField, committee: Committee, slow: int) -> None:
+    count = 3 * (1 << 20) // field.item_bytes + 77 if slow else resharing.SMALLEST
+    values = np.arange(count, dtype=np.int64) * 104729 - 10**6
+
+    async def program(session: Session) -> tuple[bool, int]:
+        if session.index == slow:
+            session.channel = Hurried(session.channel)
+        x = await dealt(session, field, field.from_int64(values))
+        before = session.accounts.rounds
+        fast = await multiply(session, x, x[::-1])
+        rounds = session.accounts.rounds - before
+        twin = await reshare(session, local_product(x, x[::-1]))
+        return np.array_equal(await opened(session, fast), await opened(session, twin)), rounds
+
+    assert run_parties(committee, program) == [(True, 1)] * committee.m
+
+
+@pytest.mark.parametrize("slow", [0, 2])
+@pytest.mark.parametrize("committee", [Committee(1, 0), Committee(3, 1), Committee(5, 2)], ids=str)
+def test_fixed_point_products_in_blocks_equal_their_slow_twin(committee: Committee, slow: int) -> None:
+    count = 2 * (1 << 16) + 99 if slow else resharing.SMALLEST
+    x = np.linspace(-7.9, 7.9, count)
+
+    async def program(session: Session) -> list[np.ndarray]:
+        if session.index == slow:
+            session.channel = Hurried(session.channel)
+        a = await dealt(session, M127, encode(M127, x, 24, 4), 1, 24)
+        b = a[::-1]
+        fast = await multiply_fixed(session, a, b, 7)
+        twin = await truncate(session, local_product(a, b), 24, 7)
+        assert fast.fraction_bits == twin.fraction_bits == 24
+        assert session.accounts.masked_openings == 2 * count
+        return [decode(M127, await opened(session, r), 0) for r in (fast, twin)]
+
+    fast, twin = run_parties(committee, program, kappa=60)[0]
+    subsets = len(committee.subsets)
+    assert np.abs(fast - twin).max() <= subsets + 1  # units in the last place, (C + 1) / 2 each
+    assert abs((fast - twin).mean()) < 6 * np.sqrt((subsets + 1) / 6 / count)
+
+
+def test_a_coin_that_is_no_element_is_drawn_again() -> None:
+    """One in 2^61: planted here, in the first block of a stream."""
+
+    class Planted:
+        def __init__(self) -> None:
+            self.later = iter(range(100, 200))
+
+        def fill(self, out: np.ndarray) -> None:
+            out[...] = 2**64 - 1
+
+        def words(self, count: int) -> np.ndarray:
+            return np.array([next(self.later) for _ in range(count)], np.uint64)
+
+    for field in (M61, M127):
+        coins = blocks.draw(field, [Planted()], 3)
+        weights = field.from_ints([[0, 1]])
+        out = field.zeros((1, 3))
+        mix = fused.mix61 if field is M61 else fused.mix127
+        zero = field.zeros((3,))
+        assert mix(zero, zero, coins, blocks.uniform_masks(field, 1), weights, out)
+        blocks.redraw(field, [Planted()], coins)
+        assert not mix(zero, zero, coins, blocks.uniform_masks(field, 1), weights, out)
+        assert field.is_canonical(out[0])
+        assert out[0].any()
+
+
+@pytest.mark.parametrize("field", [M61, M127], ids=str)
+@pytest.mark.parametrize("count", [256, 300, 1000])
+def test_packing_by_transposition_equals_its_slow_twin(field: PrimeField, count: int, monkeypatch: Any) -> None:
+    values = field.from_ints([pow(3, k, field.modulus) for k in range(count)])
+    fast = boolean.pack(field, values)
+    monkeypatch.setattr(boolean, "_FAST_FROM", 10**9)
+    assert np.array_equal(fast, boolean.pack(field, values))

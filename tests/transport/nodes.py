@@ -22,7 +22,7 @@ from mpcstats.transport.tls import (
     server_credentials,
     server_options,
 )
-from mpcstats.wire.transport_pb2_grpc import TransportStub, add_TransportServicer_to_server
+from mpcstats.wire.transport_pb2_grpc import TransportStub
 
 NAMES = ("alpha", "beta", "gamma")
 
@@ -52,7 +52,7 @@ async def running_parties(keys: dict[str, KeyPair]) -> AsyncIterator[list[Party]
         control = frozenset({"mpcstats.v1.Control"})
         check = CallerCheck(own.fingerprint, others, control, lambda *refusal, to=refusals: to.append(refusal))
         server = grpc.aio.server(interceptors=[check], options=server_options())
-        add_TransportServicer_to_server(network, server)
+        network.add_to_server(server)
         server.add_secure_port(own.address, server_credentials(keys[own.name], others))
         await server.start()
         parties.append(Party(keys[own.name], network, server, refusals))
