@@ -107,7 +107,7 @@ PRIMITIVES: dict[str, tuple[str, int, Primitive]] = {
 # --- one party ------------------------------------------------------------------------------------------------------
 
 
-async def party(folder: Path, index: int, wanted: list[tuple[str, int]]) -> None:
+async def party(folder: Path, index: int, wanted: list[tuple[str, int]], delay: float) -> None:
     """Serve, connect, measure; print one JSON line per primitive."""
     import grpc
 
@@ -133,10 +133,12 @@ async def party(folder: Path, index: int, wanted: list[tuple[str, int]]) -> None
     m = len(names)
     async with network.session(b"benchmark-run-01", patience_seconds=300) as channel:
         await channel.wait_attached()
-        session = Session(channel, Committee(m, default_threshold(m)), None, kappa=64, kappa_floor=30)  # type: ignore[arg-type]
+        line: Any = Delayed(channel, delay) if delay else channel
+        session = Session(line, Committee(m, default_threshold(m)), None, kappa=64, kappa_floor=30)  # type: ignore[arg-type]
         await agree_on_keys(session, bytes(32))
         for key, size in wanted:
             print(json.dumps(await measure(session, key, size)), flush=True)
+        await asyncio.sleep(2 * delay + 0.1)  # messages on the delayed line arrive before it closes
     await server.stop(1)
 
 
@@ -168,7 +170,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def run_engine(m: int, wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
+def run_engine(m: int, wanted: list[tuple[str, int]], delay_ms: float) -> list[dict[str, Any]]:
     """Measure with m party processes; one merged row per primitive."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -178,7 +180,8 @@ def run_engine(m: int, wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
         addresses = [f"127.0.0.1:{port}" for port in free_ports(2 * m)]
         setup = {"names": names, "addresses": addresses[:m], "probe": addresses[m:]}
         (folder / "setup.json").write_text(json.dumps(setup))
-        command = [sys.executable, __file__, "--wanted", json.dumps(wanted), "--folder", text, "--index"]
+        command = [sys.executable, __file__, "--wanted", json.dumps(wanted), "--folder", text]
+        command += ["--delay-ms", str(delay_ms), "--index"]
         workers = [subprocess.Popen([*command, str(k + 1)], stdout=subprocess.PIPE, text=True) for k in range(m)]
         outputs = [worker.communicate()[0].splitlines() for worker in workers]
         if any(worker.returncode for worker in workers):
@@ -195,29 +198,100 @@ def run_engine(m: int, wanted: list[tuple[str, int]]) -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Parse the command line and print the table."""
+def run_mpyc() -> dict[str, float]:
+    """Elements per second of MPyC with three local parties, in this run."""
+    command = [sys.executable, str(Path(__file__).with_name("bench_mpyc.py")), "-M3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {row["key"]: row["size"] / row["seconds"] for row in rows}
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parties", type=int, default=3)
     parser.add_argument("--size", type=int, help="elements; default: each primitive's own")
     parser.add_argument("--only", help="names, comma separated: " + ", ".join(PRIMITIVES))
+    parser.add_argument("--delay-ms", type=float, default=0, help="latency added to every message")
+    parser.add_argument("--no-mpyc", action="store_true", help="leave out MPyC")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--index", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--wanted", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.index:
-        asyncio.run(party(options.folder, options.index, json.loads(options.wanted)))
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print the table."""
+    asked = options()
+    if asked.index:
+        asyncio.run(party(asked.folder, asked.index, json.loads(asked.wanted), asked.delay_ms / 1000))
         return
-    chosen = options.only.split(",") if options.only else list(PRIMITIVES)
-    wanted = [(key, options.size or PRIMITIVES[key][1]) for key in chosen]
-    versions = ", ".join(f"{name} {version(name)}" for name in ("numpy", "numba", "grpcio", "mpyc"))
-    print(f"{options.parties} parties, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}")
-    for row in run_engine(options.parties, wanted):
+    chosen = asked.only.split(",") if asked.only else list(PRIMITIVES)
+    if unknown := [name for name in chosen if name not in PRIMITIVES]:
+        raise SystemExit(f"unknown: {', '.join(unknown)}; known: {', '.join(PRIMITIVES)}")
+    wanted = [(key, asked.size or PRIMITIVES[key][1]) for key in chosen]
+    versions = {name: version(name) for name in ("numpy", "numba", "grpcio", "mpyc")}
+    machine = {
+        "parties": asked.parties,
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **versions,
+        "delay_ms": asked.delay_ms,
+        "load": os.getloadavg()[0],
+    }
+    print(", ".join(f"{name} {value}" for name, value in machine.items()))
+    baseline = {} if asked.no_mpyc or asked.parties != 3 else run_mpyc()
+    rows = run_engine(asked.parties, wanted, asked.delay_ms)
+    ceiling = next((row["rate"] for row in rows if row["key"] == "probe"), None)
+    print(
+        f"{'primitive':<42} {'elements':>10} {'M/s':>9} {'ms':>8} {'bytes':>7} {'rounds':>6} {'MB':>5} "
+        f"{'of probe':>8} {'x MPyC':>8}"
+    )
+    for row in rows:
+        row["of_probe"] = row["rate"] / ceiling if ceiling else None
+        row["times_mpyc"] = row["rate"] / baseline[row["key"]] if row["key"] in baseline else None
         print(
-            f"{PRIMITIVES[row['key']][0]:<42} {row['size']:>9,}  {row['rate'] / 1e6:8.3f} M/s  "
-            f"{row['seconds'] * 1e3:8.1f} ms  {row['bytes_per_element']:7.2f} B  {row['rounds']:3d} rounds  "
-            f"{row['peak_mb']:.0f} MB"
+            f"{PRIMITIVES[row['key']][0]:<42} {row['size']:>10,} {row['rate'] / 1e6:9.3f} {row['seconds'] * 1e3:8.1f} "
+            f"{row['bytes_per_element']:7.2f} {row['rounds']:6d} {row['peak_mb']:5.0f} "
+            f"{_share(row['of_probe']):>8} {_times(row['times_mpyc']):>8}"
         )
+    if asked.json:
+        asked.json.write_text(json.dumps({"machine": machine, "rows": rows, "mpyc": baseline}, indent=1))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+class Delayed:
+    """A channel whose messages arrive later: latency, without a limit on how many are under way."""
+
+    def __init__(self, inner: Any, seconds: float) -> None:
+        self._inner, self._seconds = inner, seconds
+        self._queues: dict[int, asyncio.Queue[tuple[float, int, bytes]]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send(self, receiver: int, step: int, payload: Any) -> None:
+        """Hand the message to the line."""
+        if receiver not in self._queues:
+            self._queues[receiver] = asyncio.Queue()
+            self._tasks.append(asyncio.create_task(self._carry(receiver)))
+        due = asyncio.get_running_loop().time() + self._seconds
+        self._queues[receiver].put_nowait((due, step, bytes(payload)))
+
+    async def _carry(self, receiver: int) -> None:
+        while True:
+            due, step, payload = await self._queues[receiver].get()
+            await asyncio.sleep(max(0, due - asyncio.get_running_loop().time()))
+            await self._inner.send(receiver, step, payload)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from types import ModuleType
 
@@ -14,19 +15,27 @@ __all__ = ["import_mpyc", "lagrange", "mpyc_field"]
 
 @functools.cache
 def import_mpyc(name: str) -> ModuleType:
-    """Import a module of MPyC without its side effects: it reads `sys.argv` and logs while it is imported."""
+    """Import a module of MPyC without its side effects.
+
+    While it is imported MPyC reads `sys.argv`, logs, sets the level of the root logger and an environment variable,
+    and makes a global runtime; with READTHEDOCS in the environment it leaves the runtime out.
+    """
     import importlib
 
-    kept, level = sys.argv, logging.root.manager.disable
-    handlers = logging.root.handlers[:]
+    kept, disabled, level = sys.argv, logging.root.manager.disable, logging.root.level
+    handlers, environment = logging.root.handlers[:], dict(os.environ)
     sys.argv = [""]
     logging.disable(logging.CRITICAL)
+    os.environ["READTHEDOCS"] = "True"
     try:
         return importlib.import_module(name)
     finally:
         sys.argv = kept
-        logging.disable(level)
+        logging.disable(disabled)
+        logging.root.setLevel(level)
         logging.root.handlers[:] = handlers
+        os.environ.clear()
+        os.environ.update(environment)
 
 
 @functools.cache

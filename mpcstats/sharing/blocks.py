@@ -52,4 +52,4 @@ def bounded_masks(field: PrimeField, count: int, bits: int) -> Elements:
 def weight(field: PrimeField, value: int) -> Elements:
     """A public weight as the fused kernels take it: a scalar word, or a pair of words."""
     constant = field.constant(value)
-    return constant if field.limbs == 2 else constant[()]  # type: ignore[return-value]
+    return constant if field.limbs == 2 else constant[()]

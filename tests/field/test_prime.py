@@ -123,9 +123,10 @@ def test_importing_mpyc_leaves_the_command_line_alone() -> None:
     import sys
 
     script = (
-        "import sys; sys.argv = ['x', '--help', '-M3']\n"
+        "import logging, os, sys; sys.argv = ['x', '--help', '-M3']; before = dict(os.environ)\n"
         "from mpcstats.field import M61, lagrange; lagrange(M61, (1, 2), 0)\n"
-        "assert sys.argv == ['x', '--help', '-M3'], sys.argv; import logging; assert not logging.root.handlers"
+        "assert sys.argv == ['x', '--help', '-M3'], sys.argv; assert not logging.root.handlers\n"
+        "assert dict(os.environ) == before and logging.root.level == logging.WARNING"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
