@@ -4,12 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DisclosureRules"]
+__all__ = ["LARGEST_COUNT", "LARGEST_STEP", "DisclosureRules"]
+
+LARGEST_COUNT = 1 << 29
+"""Counts of people and thresholds on them stay below this, far from where numbers modulo 2^61-1 wrap around."""
+
+LARGEST_STEP = 1000
+"""Rounding bases and steps of curves."""
+
+_RANGES = {
+    "minimum_count": (0, LARGEST_COUNT),
+    "rounding_base": (1, LARGEST_STEP),
+    "step_minimum": (1, LARGEST_STEP),
+    "at_risk_floor": (0, LARGEST_COUNT),
+    "time_grid": (1, LARGEST_COUNT),
+    "minimum_parties": (1, LARGEST_COUNT),
+    "association_minimum_people": (0, LARGEST_COUNT),
+    "minimum_allele_count": (0, LARGEST_COUNT),
+}
 
 
 @dataclass(frozen=True)
 class DisclosureRules:
     """What may leave the computation, as plain numbers. Made by `mpcstats.study.policy`, applied by `mpcstats.stats`.
+
+    The strictest value of all parties is in force, so a number beyond the range of what can be compared would not be
+    strict: it would switch the rule off for everybody. Such rules cannot be made, wherever they come from.
+
+    Raises
+    ------
+    ValueError
+        A number is out of range.
 
     Attributes
     ----------
@@ -45,3 +70,8 @@ class DisclosureRules:
     association_minimum_people: int
     minimum_allele_count: int
     all_variants: bool
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be within {low} to {high}")

@@ -63,7 +63,15 @@ async def is_negative(session: Session, a: Shared) -> Shared:
 
 
 async def at_least(session: Session, a: Shared, bound: int) -> Shared:
-    """1 where a >= bound (public), else 0, for |a - bound| < p/2. Cost of `is_negative`; reveals nothing."""
+    """1 where a >= bound (public), else 0, for |a - bound| < p/2. Cost of `is_negative`; reveals nothing.
+
+    Raises
+    ------
+    RangeError
+        The bound itself is not within +-p/4: it would wrap around, and hold for every a.
+    """
+    if 4 * abs(bound) >= a.field.modulus:
+        raise RangeError(f"a bound of {bound.bit_length()} bits is too large for comparisons in {a.field}")
     below = await is_negative(session, a.plus_int(-bound))
     return (-below).plus_int(1)
 

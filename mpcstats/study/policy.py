@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mpcstats.errors import ConfigurationError, SpecError
-from mpcstats.types import DisclosureRules
+from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
 
 __all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
 
@@ -48,15 +48,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 class _Disclosure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-    minimum_count: int | None = Field(default=None, ge=0)
-    rounding_base: int | None = Field(default=None, ge=1, le=1000)
-    step_minimum: int | None = Field(default=None, ge=1, le=1000)
-    at_risk_floor: int | None = Field(default=None, ge=0)
-    time_grid: int | None = Field(default=None, ge=1)
+    minimum_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
+    rounding_base: int | None = Field(default=None, ge=1, le=LARGEST_STEP)
+    step_minimum: int | None = Field(default=None, ge=1, le=LARGEST_STEP)
+    at_risk_floor: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
+    time_grid: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
     exact_curve: bool | None = None
-    minimum_parties: int | None = Field(default=None, ge=1)
-    association_minimum_people: int | None = Field(default=None, ge=0)
-    minimum_allele_count: int | None = Field(default=None, ge=0)
+    minimum_parties: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+    association_minimum_people: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
+    minimum_allele_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     all_variants: bool | None = None
 
 

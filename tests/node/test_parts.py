@@ -17,9 +17,11 @@ from mpcstats.node.failures import for_operator, for_peer, from_operator_failure
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.lockfile import hold_lock, lock_holder
 from mpcstats.node.logs import close_log, open_log, where_from
+from mpcstats.node.participation import rules_from_json, rules_to_json
 from mpcstats.node.plan_codec import plan_from_json, plan_to_json
 from mpcstats.node.stderr_watch import refusal_reason
 from mpcstats.stats.contributions import AssociationPlan, CountPlan, SurvivalPlan
+from mpcstats.study.policy import Policy
 from mpcstats.wire.node_pb2 import Failure
 
 # ---- log -------------------------------------------------------------------------------------------------------------
@@ -276,3 +278,15 @@ def test_a_port_scan_does_not_flood_the_log(monkeypatch):
         ("not TLS", 0),
         ("unknown key", 999),
     ]
+
+
+# ---- rules -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [str(2**61 - 1), str(2**60 + 11), "-1", "11.0", "true", '"11"', "null"])
+def test_rules_from_the_wire_that_are_no_rules_are_refused(value):
+    text = rules_to_json({"beta": Policy.preset("standard").rules})
+    assert rules_from_json(text, "beta")["beta"].minimum_count == 11
+    with pytest.raises(FrameRejected, match="rules that are not valid") as caught:
+        rules_from_json(text.replace('"minimum_count":11', f'"minimum_count":{value}'), "beta")
+    assert caught.value.party == "beta"

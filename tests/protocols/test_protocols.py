@@ -112,6 +112,18 @@ def test_comparison_at_the_boundaries(committee: Committee, field: PrimeField) -
         assert enough == [0, 0, 1, 1, 0, 0, 1]
 
 
+@pytest.mark.parametrize("bound", [2**61 - 1, 2**60 + 11, -(2**60), 2**59])
+def test_a_bound_that_would_wrap_around_is_refused(bound: int) -> None:
+    sent: list[Message] = []
+
+    async def program(session: Session) -> None:
+        await at_least(session, Shared(M61, M61.zeros((3,)), 1), bound)
+
+    with pytest.raises(RangeError, match="too large for comparisons"):
+        run_parties(Committee(3, 1), program, observe=sent.append)
+    assert sent == []
+
+
 @pytest.mark.parametrize("committee", SMALL, ids=str)
 @pytest.mark.parametrize("modulus", [7, 31, 127])
 def test_comparison_and_bits_for_every_element_of_a_small_field(committee: Committee, modulus: int) -> None:
