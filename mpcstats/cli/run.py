@@ -21,7 +21,7 @@ Time = Annotated[str, typer.Option(help="Column with the time.")]
 Event = Annotated[str, typer.Option(help="Column that says whether the event happened.")]
 EventValues = Annotated[list[str] | None, typer.Option("--event-value", help="Value that means so; repeatable.")]
 TimeUnit = Annotated[float, typer.Option(help="Times are whole multiples of this.")]
-Missing = Annotated[str, typer.Option(help="Records without time or event: refuse or drop.")]
+Missing = Annotated[str, typer.Option(help="Tables with rows without time or event: refuse, or drop the rows.")]
 
 
 @app.command()

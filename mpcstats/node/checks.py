@@ -15,7 +15,10 @@ from mpcstats.node.datasource import Records
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.values import EXACT_INTEGER, as_numbers, as_text, kind_of
 
-__all__ = ["check_records"]
+__all__ = ["TIME_TOLERANCE", "check_records"]
+
+TIME_TOLERANCE = 1e-6
+"""How far a number may be from a whole multiple of its unit, in units."""
 
 
 def check_records(records: Records, dictionary: Dictionary, columns: Sequence[str], party: str) -> pd.DataFrame:
@@ -68,6 +71,10 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
     if column.type == "integer":
         _refuse_rows(column, known != np.rint(known), "are no whole numbers", party)
         _refuse_rows(column, np.abs(known) > EXACT_INTEGER, "are larger than 2^53", party)
+    if column.resolution is not None:
+        steps = known / column.resolution
+        off = np.abs(steps - np.rint(steps)) > TIME_TOLERANCE
+        _refuse_rows(column, off, f"are no whole multiples of {column.resolution:g}", party)
     if column.range is not None:
         low, high = column.range
         _refuse_rows(column, (known < low) | (known > high), f"are outside the range {low:g} to {high:g}", party)

@@ -1,6 +1,8 @@
 """From a party's records to its contribution: in the clear, at the owner, nothing leaves this module's caller.
 
-Errors are `DataError` at the owner; they have column names and counts of rows, never a record's value.
+Errors are `DataError` at the owner; they have column names and counts of rows, never a record's value. The other
+parties learn that this party refused. So whether it refuses depends on the whole table and the dictionary, never on
+which rows `where` and `by` pick: a refusal would otherwise tell whether there is such a person.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
-from mpcstats.node.checks import check_records
+from mpcstats.node.checks import TIME_TOLERANCE, check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.genotypes import Genotypes, variant_digest
 from mpcstats.stats.contributions import (
@@ -35,9 +37,6 @@ from mpcstats.study.spec import AnalysisSpec, CountSpec, GwasSpec, KaplanMeierSp
 from mpcstats.study.values import as_text
 
 __all__ = ["Preparation", "check_records", "prepare", "prepare_with_report"]
-
-TIME_TOLERANCE = 1e-6
-"""How far a time may be from a whole multiple of the unit, in units."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ def prepare(spec: AnalysisSpec, plan: Plan, records: Records, dictionary: Dictio
     """Form a party's contribution.
 
     Count: rows that `where` selects, by cell; a row without a value of `by` is in no cell; with `unit_of_count`,
-    each person counts once per cell. Survival: rows that `where` selects, without those that lack `by`; times are
+    each person counts once per cell. Survival: rows that `where` selects, without those that lack `by`; all times are
     whole multiples of the unit, from 0 to the plan's horizon. Association: people whose id is in the table and in
     the genotypes, with phenotype and all covariates (complete cases); missing calls stay -1. A phenotype of -9 is
     the number -9: PLINK's code for "missing" has no meaning in these tables, where missing cells are empty or NA.
@@ -125,7 +124,7 @@ def _prepare_count(
         cell = cell * len(levels) + np.maximum(position, 0)
     cell = cell[complete]
     if dictionary.unit_of_count is not None:
-        people = _people(records, dictionary.unit_of_count, complete, party)
+        people = _people(records, dictionary.unit_of_count, party)[complete]
         cell = pd.DataFrame({"cell": cell, "person": people}).drop_duplicates()["cell"].to_numpy(dtype=np.int64)
     size = int(np.prod(plan.shape, dtype=np.int64))
     counts = np.bincount(cell, minlength=size).astype(np.int64).reshape(plan.shape)
@@ -140,15 +139,15 @@ def _prepare_survival(
     group = _positions(frame[plan.by], plan.groups) if plan.by is not None else np.zeros(len(frame), dtype=np.int64)
     complete = selected & (group >= 0)
     for name in (spec.time, spec.event):
-        missing = complete & frame[name].isna().to_numpy()
+        missing = frame[name].isna().to_numpy()
         if spec.missing == "refuse" and missing.any():
-            problem = f"{int(missing.sum())} selected rows have no value of column {name!r}"
+            problem = f"{int(missing.sum())} rows have no value of column {name!r}"
             hint = 'missing="drop" leaves such rows out (complete cases, as R does)'
             raise DataError(problem, party=party, hint=hint)
         complete &= ~missing
     if dictionary.unit_of_count is not None:
-        _refuse_several_rows_per_person(_people(records, dictionary.unit_of_count, complete, party), dictionary, party)
-    time = _lattice_times(frame[spec.time].to_numpy(dtype=np.float64)[complete], plan, spec.time, party)
+        _refuse_several_rows_per_person(_people(records, dictionary.unit_of_count, party), dictionary, party)
+    time = _lattice_times(frame[spec.time].to_numpy(dtype=np.float64), plan, spec.time, party)[complete]
     happened = (_positions(frame[plan.event], plan.event_values) >= 0)[complete]
     cell = group[complete] * (plan.horizon + 1) + time
     size = plan.shape[0] * plan.shape[1]
@@ -170,15 +169,15 @@ def _positions(cells: pd.Series[Any], levels: Sequence[Level]) -> NDArray[np.int
     return pd.Index([float(level) for level in levels], dtype=np.float64).get_indexer(pd.Index(cells)).astype(np.int64)
 
 
-def _people(records: Records, column: str, rows: NDArray[np.bool_], party: str) -> NDArray[np.int64]:
-    """A number per person for the rows in question."""
+def _people(records: Records, column: str, party: str) -> NDArray[np.int64]:
+    """The number of each row's person."""
     if column not in records.frame.columns:
         problem = f"the table has no column {column!r}, which identifies people (unit_of_count)"
         raise DataError(problem, party=party, hint="check the table, or the dictionary")
-    people = pd.factorize(as_text(records.frame[column])[rows])[0]
+    people = pd.factorize(as_text(records.frame[column]))[0]
     unknown = int((people < 0).sum())
     if unknown:
-        raise DataError(f"{unknown} selected rows have no person in column {column!r} (unit_of_count)", party=party)
+        raise DataError(f"{unknown} rows have no person in column {column!r} (unit_of_count)", party=party)
     return people.astype(np.int64)
 
 
@@ -186,31 +185,31 @@ def _refuse_several_rows_per_person(people: NDArray[np.int64], dictionary: Dicti
     several = int((np.bincount(people) > 1).sum()) if people.size else 0
     if several:
         raise DataError(
-            f"{several} people of column {dictionary.unit_of_count!r} have more than one selected row, and a survival "
+            f"{several} people of column {dictionary.unit_of_count!r} have more than one row, and a survival "
             "analysis needs one row per person",
             party=party,
-            hint="select one row per person with `where`",
+            hint="offer a data set with one row per person",
         )
 
 
 def _lattice_times(time: NDArray[np.float64], plan: SurvivalPlan, name: str, party: str) -> NDArray[np.int64]:
-    """Times in whole units; refuses what is negative, off the lattice or beyond the horizon."""
+    """Times in whole units (0 where missing); refuses what is negative, off the lattice or beyond the horizon."""
     negative = int((time < 0).sum())
     if negative:
-        raise DataError(f"{negative} selected rows have a negative time in column {name!r}", party=party)
-    units = time / plan.unit
+        raise DataError(f"{negative} rows have a negative time in column {name!r}", party=party)
+    units = np.nan_to_num(time) / plan.unit
     whole = np.rint(units)
     between = int((np.abs(units - whole) > TIME_TOLERANCE).sum())
     if between:
         raise DataError(
-            f"{between} selected rows have a time in column {name!r} that is not a whole multiple of {plan.unit:g}",
+            f"{between} rows have a time in column {name!r} that is not a whole multiple of {plan.unit:g}",
             party=party,
             hint="set time_unit to the unit in which times were recorded, for example time_unit=0.5",
         )
     beyond = int((whole > plan.horizon).sum())
     if beyond:
         raise DataError(
-            f"{beyond} selected rows have a time in column {name!r} beyond the end of the study's curve, "
+            f"{beyond} rows have a time in column {name!r} beyond the end of the study's curve, "
             f"{plan.horizon} units of {plan.unit:g}",
             party=party,
             hint="widen the range of the column in the dictionary",

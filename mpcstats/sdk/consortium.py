@@ -90,7 +90,8 @@ class Consortium(ABC):
             Values of `event` that are events; default 1 of 0/1, true, or 2 of 1/2, as in R.
         conf_type : {"log", "log-log", "plain", "logit", "arcsin"}
         missing : {"refuse", "drop"}
-            Records without time or event: an error at their owner, or left out as R does.
+            Tables with rows without time or event: an error at their owner (whatever `where` selects: a refusal must
+            not tell about the selected), or such rows are left out as R does.
 
         Reveals the pooled numbers of events and censorings at every time if all parties allow the exact curve;
         otherwise rounded cumulative numbers on a grid, up to where few are at risk.

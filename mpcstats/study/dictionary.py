@@ -35,6 +35,8 @@ class Column(BaseModel):
         A boolean column has the levels false, true. Without levels a column cannot make a breakdown.
     range : (low, high), optional
         Both ends included; numbers only. The range of a time column fixes the length of survival curves.
+    resolution : float, optional
+        Every value is a whole multiple of this, e.g. 0.5: times are then on a known lattice. Default 1 for integers.
     unit : str
         UCUM code, e.g. "d" or "mm[Hg]".
     missing : "allowed" or "refused"
@@ -47,6 +49,7 @@ class Column(BaseModel):
     type: Literal["integer", "decimal", "category", "boolean"]
     levels: tuple[Level, ...] | None = Field(default=None, max_length=100_000)
     range: tuple[float, float] | None = None
+    resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     unit: str = ""
     missing: Literal["allowed", "refused"] = "allowed"
     description: str = ""
@@ -64,7 +67,14 @@ class Column(BaseModel):
             _check_range(self)
         if self.levels is not None:
             _check_levels(self)
+        if self.resolution is not None and not self.is_number:
+            raise ValueError(f"{self.title} has a resolution, but only integer and decimal columns have one")
         return self
+
+    @property
+    def step(self) -> float | None:
+        """All values are whole multiples of this; None where the dictionary does not say."""
+        return 1.0 if self.resolution is None and self.type == "integer" else self.resolution
 
     @property
     def is_number(self) -> bool:

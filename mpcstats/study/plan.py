@@ -184,6 +184,7 @@ def _horizon(column: Column, unit: float) -> int:
             f"{column.title} cannot be the time: its range is not known, and the range fixes the length of the curve",
             hint=f"add range = [0, ...] to column {column.name!r} of the dictionary",
         )
+    _check_unit(column, unit)
     high = column.range[1]
     if high < 0:
         raise SpecError(f"{column.title} cannot be the time: its range ends below zero")
@@ -195,6 +196,19 @@ def _horizon(column: Column, unit: float) -> int:
             hint="use a larger time_unit",
         )
     return math.floor(points + 1e-6)
+
+
+def _check_unit(column: Column, unit: float) -> None:
+    """No party should have to look at its records to say whether times fit the unit: its answer would tell of them."""
+    if column.step is None:
+        return
+    ratio = column.step / unit
+    if round(ratio) < 1 or abs(ratio - round(ratio)) > 1e-9 * ratio:
+        raise SpecError(
+            f"{column.title} has steps of {column.step:g}, which is no whole multiple of time_unit = {unit:g}",
+            hint=f"use time_unit = {column.step:g}, or agree on another resolution of column {column.name!r} in the "
+            "dictionary",
+        )
 
 
 def _event_values(spec: KaplanMeierSpec | LogrankSpec, column: Column) -> tuple[Level, ...]:

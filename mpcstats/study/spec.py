@@ -54,7 +54,8 @@ class _SurvivalSpec(_Spec):
     time_unit: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """Times are whole multiples of this."""
     missing: Literal["refuse", "drop"] = "refuse"
-    """Records without time or event: an error at their owner, or left out (complete cases, as R does)."""
+    """Tables with rows without time or event: an error at their owner, or such rows are left out (complete cases, as R
+    does)."""
 
 
 class KaplanMeierSpec(_SurvivalSpec):

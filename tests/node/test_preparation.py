@@ -90,12 +90,13 @@ def test_people_are_counted_once_per_cell() -> None:
     by_person = parse_dictionary({"id": "d", "unit_of_count": "pid", "column": columns})
     by_row = parse_dictionary({"id": "d", "column": columns})
     frame = pd.DataFrame(
-        {"pid": ["p", "p", "p", "q", "q", None], "drug": ["A", "A", "B", "A", None, None], "visit": [1, 2, 3, 1, 2, 3]}
+        {"pid": ["p", "p", "p", "q", "q", "r"], "drug": ["A", "A", "B", "A", None, None], "visit": [1, 2, 3, 1, 2, 3]}
     )
     assert contribution(frame, by_person, type="count", by=["drug"]).counts.tolist() == [2, 1]
     assert contribution(frame, by_row, type="count", by=["drug"]).counts.tolist() == [3, 1]
     assert contribution(frame, by_person, type="count", where="drug is not missing").counts == 2
-    assert "1 selected rows have no person in column 'pid'" in refused(frame, by_person, type="count")
+    unknown = frame.assign(pid=["p", "p", "p", "q", "q", None])
+    assert "1 rows have no person in column 'pid'" in refused(unknown, by_person, type="count", where="visit == 1")
     assert "no column 'pid', which identifies people" in refused(frame.drop(columns="pid"), by_person, type="count")
 
 
@@ -147,12 +148,11 @@ def test_times_lie_on_the_lattice_of_the_unit() -> None:
     assert np.flatnonzero(found.events[0]).tolist() == [1, 7, 99]
     assert np.flatnonzero(found.censored[0]).tolist() == [0, 3]
     complaint = refused(frame, dictionary, **request)
-    assert "4 selected rows have a time in column 't' that is not a whole multiple of 1" in complaint
+    assert "4 rows have a time in column 't' that is not a whole multiple of 1" in complaint
     assert "time_unit" in complaint
     negative = frame.assign(t=[-1.0, -2.0, 3.0, 4.0, 5.0])
-    assert "2 selected rows have a negative time in column 't'" in refused(negative, dictionary, **request)
-    assert "1 selected rows have a negative" in refused(negative, dictionary, **request, where="t > -2")
-    assert contribution(negative, dictionary, **request, where="t >= 0").events.sum() == 2
+    for where in (None, "t > -2", "t >= 0"):
+        assert "2 rows have a negative time in column 't'" in refused(negative, dictionary, **request, where=where)
 
 
 def test_times_beyond_the_horizon_of_the_plan() -> None:
@@ -162,7 +162,7 @@ def test_times_beyond_the_horizon_of_the_plan() -> None:
     looser = parse_dictionary({"id": "d", "column": [column, event]})
     spec = parse_spec({"type": "kaplan-meier", "time": "t", "event": "e"})
     records = load(pd.DataFrame({"t": [5, NUMBER, 7], "e": [True, True, False]}), "lakeside")
-    with pytest.raises(DataError, match="2 selected rows have a time in column 't' beyond the end") as caught:
+    with pytest.raises(DataError, match="2 rows have a time in column 't' beyond the end") as caught:
         prepare(spec, make_plan(spec, agreed, None), records, looser, "lakeside")
     assert str(NUMBER) not in str(caught.value)
 
@@ -187,15 +187,15 @@ def test_missing_times_and_events_are_refused_or_dropped() -> None:
     )
     request: dict[str, Any] = {"type": "kaplan-meier", "time": "t", "event": "e"}
     complaint = refused(frame, dictionary, **request)
-    assert "2 selected rows have no value of column 't'" in complaint
+    assert "2 rows have no value of column 't'" in complaint
     assert 'missing="drop"' in complaint
-    assert "1 selected rows have no value of column 'e'" in refused(frame, dictionary, **request, where="t > 0")
     found = contribution(frame, dictionary, **request, missing="drop")
     assert (found.events.sum(), found.censored.sum()) == (1, 1)
     grouped = contribution(frame, dictionary, **request, by="g", missing="drop")
     assert grouped.events.sum(axis=1).tolist() == [1, 0]
     assert grouped.censored.sum() == 0
-    assert "1 selected rows have no value of column 't'" in refused(frame, dictionary, **request, by="g")
+    full = frame.assign(t=[1, 2, 3, 4, 5])
+    assert "1 rows have no value of column 'e'" in refused(full, dictionary, **request)
 
 
 def test_survival_needs_one_row_per_person() -> None:
@@ -213,8 +213,58 @@ def test_survival_needs_one_row_per_person() -> None:
     )
     frame = pd.DataFrame({"pid": [CANARY, CANARY, "q"], "t": [1, 2, 3], "e": [True, False, True], "kind": [1, 2, 1]})
     request: dict[str, Any] = {"type": "kaplan-meier", "time": "t", "event": "e"}
-    assert "1 people of column 'pid' have more than one selected row" in refused(frame, dictionary, **request)
-    assert contribution(frame, dictionary, **request, where="kind == 1").events.sum() == 2
+    for where in (None, "kind == 1"):
+        assert "1 people of column 'pid' have more than one row" in refused(frame, dictionary, **request, where=where)
+    assert contribution(frame[1:], dictionary, **request, where="kind == 1").events.sum() == 1
+
+
+ODD = pd.DataFrame(
+    {
+        "pid": ["a", "b", "c", "c", None],
+        "t": [1.0, 2.5, np.nan, 4.0, -1.0],
+        "e": pd.array([True, False, True, None, True], dtype="boolean"),
+        "g": ["x", "y", "x", None, "y"],
+    }
+)
+
+
+@pytest.mark.parametrize("rows", [[0], [0, 1], [0, 2], [0, 3], [0, 4], [0, 2, 3], [0, 1, 2, 3, 4]], ids=str)
+@pytest.mark.parametrize("unit_of_count", [None, "pid"])
+@pytest.mark.parametrize("kind", ["count", "survival", "survival, drop"])
+def test_whether_a_party_refuses_does_not_depend_on_the_rows_selected(
+    rows: list[int], unit_of_count: str | None, kind: str
+) -> None:
+    """A refusal is seen by everybody: if it depended on `where`, it would tell whether there is such a person."""
+    columns = [
+        {"name": "pid", "type": "category"},
+        {"name": "t", "type": "decimal", "range": [-9, 9]},
+        {"name": "e", "type": "boolean"},
+        {"name": "g", "type": "category", "levels": ["x", "y"]},
+    ]
+    dictionary = parse_dictionary({"id": "d", "unit_of_count": unit_of_count, "column": columns})
+    request: dict[str, Any] = {"type": "kaplan-meier", "time": "t", "event": "e"} if kind != "count" else {"type": kind}
+    request |= {"missing": "drop"} if "drop" in kind else {}
+    filters = [None, "pid == 'a'", "t == 1", "t > 1", "t is missing", "not e", "e is missing", "g == 'y'", "t > 100"]
+    groups = [None, "g"] if kind != "count" else [(), ("g",)]
+    refusals = set()
+    for where in filters:
+        for by in groups:
+            try:
+                contribution(ODD.iloc[rows], dictionary, **request, where=where, by=by)
+                refusals.add(None)
+            except DataError as error:
+                refusals.add(error.message)
+    assert len(refusals) == 1
+
+
+def test_values_are_whole_multiples_of_the_resolution() -> None:
+    column = {"name": "t", "type": "decimal", "range": [0, 9], "resolution": 0.1}
+    dictionary = parse_dictionary({"id": "d", "column": [column, {"name": "e", "type": "boolean"}]})
+    request: dict[str, Any] = {"type": "kaplan-meier", "time": "t", "event": "e", "time_unit": 0.1}
+    good = pd.DataFrame({"t": [0.1, 0.3, 8.9], "e": [True, True, True]})
+    assert np.flatnonzero(contribution(good, dictionary, **request).events[0]).tolist() == [1, 3, 89]
+    complaint = refused(good.assign(t=[0.1, 0.25, 0.35]), dictionary, **request)
+    assert "column 't' (decimal): 2 rows are no whole multiples of 0.1" in complaint
 
 
 def test_the_event_value_decides(lung: pd.DataFrame) -> None:

@@ -24,7 +24,8 @@ COHORT = parse_dictionary(
             {"name": "note", "type": "category"},
             {"name": "death", "type": "boolean"},
             {"name": "weeks", "type": "decimal", "range": [0, 52.5]},
-            {"name": "late", "type": "integer", "range": [0, 10_000_000]},
+            {"name": "late", "type": "integer", "range": [0, 10_000_000], "resolution": 100},
+            {"name": "half", "type": "decimal", "range": [0, 9], "resolution": 0.5},
             {"name": "free", "type": "integer"},
             {"name": "below", "type": "integer", "range": [-9, -1]},
             {"name": "one_two", "type": "integer", "levels": [1, 2]},
@@ -78,11 +79,23 @@ def test_survival_plans() -> None:
     overall = plan(LUNG, type="kaplan-meier", time="time", event="status")
     assert overall == SurvivalPlan(by=None, groups=(), horizon=1095, unit=1.0, event="status", event_values=(1,))
     assert overall.shape == (1, 1096)
-    by_sex = plan(LUNG, type="logrank", time="time", event="status", by="sex", time_unit=30)
+    by_sex = plan(LUNG, type="logrank", time="time", event="status", by="sex", time_unit=0.5)
     assert by_sex.groups == (1, 2)
-    assert by_sex.horizon == 36
+    assert by_sex.horizon == 2190
     assert plan(type="kaplan-meier", time="weeks", event="death", time_unit=0.5).horizon == 105
     assert plan(type="kaplan-meier", time="weeks", event="death", time_unit=0.1).horizon == 525
+
+
+@pytest.mark.parametrize(("time", "unit"), [("late", 100), ("half", 0.5), ("half", 0.1), ("half", 0.25)])
+def test_units_that_divide_the_resolution_of_a_column(time: str, unit: float) -> None:
+    assert plan(type="kaplan-meier", time=time, event="death", time_unit=unit).unit == unit
+
+
+@pytest.mark.parametrize(("time", "unit"), [("late", 200), ("late", 30), ("late", 1e9), ("half", 1), ("half", 0.3)])
+def test_whether_times_fit_the_unit_is_decided_without_records(time: str, unit: float) -> None:
+    complaint = refused(type="kaplan-meier", time=time, event="death", time_unit=unit)
+    assert "no whole multiple of time_unit" in complaint
+    assert "resolution" in complaint
 
 
 @pytest.mark.parametrize(
