@@ -49,7 +49,8 @@ class DisclosureRules:
     time_grid : int
         Width of the grid on which a curve is released, in units of the time column (1: the recording unit).
     exact_curve : bool
-        True allows the exact table (time, at_risk, events, censored): it is the list of events.
+        True allows the exact table (time, at_risk, events, censored) of groups that reach `minimum_count`: it is the
+        list of events.
     minimum_parties : int
         Institutions with data that must take part.
     association_minimum_people : int

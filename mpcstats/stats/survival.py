@@ -1,13 +1,15 @@
 """Kaplan-Meier curves and the log-rank test over sites: sums of events and censorings on a lattice of times.
 
 If a curve is released exactly, its table of counts is: the counts are opened and all real arithmetic is ordinary
-float64, R's digits. Under disclosure control only rounded cumulative counts on a coarse grid are opened, and the
-curve ends where few are at risk.
+float64, R's digits. Groups below `minimum_count` stay closed all the same: with `where`, a group can be one person.
+Without `exact_curve` only rounded cumulative counts on a coarse grid are opened, and the curve ends where few are at
+risk.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
@@ -40,8 +42,9 @@ async def joint_kaplan_meier(
 
     Reveals
     -------
-    With `exact_curve`: events and censorings at every lattice time. Otherwise, per group: people at start (threshold
-    and rounding), the number of visible grid points, and rounded cumulative events and censorings at these.
+    With `exact_curve`: events and censorings at every lattice time of each group that reaches `minimum_count`.
+    Otherwise, per group: people at start (threshold and rounding), the number of visible grid points, and rounded
+    cumulative events and censorings at these.
     """
     names = _names(plan)
     conventions = {
@@ -53,11 +56,15 @@ async def joint_kaplan_meier(
     }
     values = {"by": plan.by, "conf_type": conf_type, "conf_level": conf_level, "time_label": time_label}
     if ruling.rules.exact_curve:
-        events, censored = await _exact_counts(session, plan, own, dealers)
+        events, censored, hidden = await _exact_counts(session, plan, own, dealers, ruling)
         tables = km.tables_from_counts(
             events, censored, groups=names, unit=plan.unit, conf_type=conf_type, conf_level=conf_level
         )
-        return Outcome("kaplan-meier", tables, {"curve": "exact", **values}, conventions)
+        if hidden.any():
+            medians = tables["medians"].astype({"records": "Int64", "events": "Int64"})
+            medians.loc[hidden, ["records", "events"]] = pd.NA
+            tables["medians"] = medians
+        return Outcome("kaplan-meier", tables, {"curve": "exact", **values}, conventions, _hidden(ruling, hidden))
     grid = max(1, round(ruling.rules.time_grid / plan.unit))
     start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
     times = grid * plan.unit * np.arange(1, cum_events.shape[1] + 1)
@@ -72,16 +79,16 @@ async def joint_kaplan_meier(
 async def joint_logrank(
     session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...], ruling: Ruling
 ) -> Outcome:
-    """Pooled log-rank test between the groups, from the exact table.
+    """Pooled log-rank test between the groups that reach `minimum_count`, from the exact table.
 
     Reveals
     -------
-    Events and censorings at every lattice time.
+    Events and censorings at every lattice time of these groups.
 
     Raises
     ------
     DisclosureRefused
-        The rules in force do not let the exact table out; nothing was shared.
+        The rules in force do not let the exact table out (nothing was shared), or only one group reaches the minimum.
     """
     if not ruling.rules.exact_curve:
         raise DisclosureRefused(
@@ -89,10 +96,13 @@ async def joint_logrank(
             f"({ruling.cite('exact_curve')})",
             hint="ask that party to allow exact_curve for this data set, or release the rounded curve only",
         )
-    events, censored = await _exact_counts(session, plan, own, dealers)
+    events, censored, hidden = await _exact_counts(session, plan, own, dealers, ruling)
+    if hidden.any() and (~hidden).sum() < 2:
+        raise DisclosureRefused(f"fewer than two groups are large enough ({ruling.cite('minimum_count')})")
     leaving = events + censored
     at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
-    test = logrank_test(events, at_risk, _names(plan))
+    names = [name for name, small in zip(_names(plan), hidden, strict=True) if not small]
+    test = logrank_test(events[~hidden], at_risk[~hidden], names)
     return Outcome(
         "logrank",
         {"groups": test.table},
@@ -107,6 +117,7 @@ async def joint_logrank(
             "test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R: rho = 0)",
             "missing": "complete cases on the group column",
         },
+        _hidden(ruling, hidden),
     )
 
 
@@ -124,14 +135,32 @@ async def _shared_counts(
 
 
 async def _exact_counts(
-    session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
-) -> tuple[Counts, Counts]:
-    cells = plan.shape[0] * plan.shape[1]
-    session.openings.declare("events and censorings", 2 * cells, "pooled counts per group and time")
+    session: Session,
+    plan: SurvivalPlan,
+    own: SurvivalContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+) -> tuple[Counts, Counts, NDArray[np.bool_]]:
+    """Events and censorings, zero in groups below `minimum_count`, and which groups these are."""
+    groups, minimum = plan.shape[0], ruling.rules.minimum_count
+    session.openings.declare(
+        "events and censorings", 2 * groups * plan.shape[1], "pooled counts per group and time; 0 where suppressed"
+    )
     events, censored = await _shared_counts(session, plan, own, dealers)
     both = concatenate([events, censored])
+    if minimum > 0:
+        large = (await at_least(session, events.sum(1) + censored.sum(1), minimum)).reshape(groups, 1)
+        both = await multiply(session, concatenate([large, large]), both)
     opened = await open_counts(session, both, "events and censorings")
-    return opened[: plan.shape[0]], opened[plan.shape[0] :]
+    events_opened, censored_opened = opened[:groups], opened[groups:]
+    # a group that is shown has people
+    hidden = (events_opened + censored_opened).sum(axis=1) == 0 if minimum > 0 else np.zeros(groups, np.bool_)
+    return events_opened, censored_opened, hidden
+
+
+def _hidden(ruling: Ruling, hidden: NDArray[np.bool_]) -> list[str]:
+    count = int(hidden.sum())
+    return [f"{count} of {hidden.size} groups hidden ({ruling.cite('minimum_count')})"] if count else []
 
 
 async def _rounded_counts(

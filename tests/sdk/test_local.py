@@ -237,6 +237,46 @@ def test_standard_shows_a_rounded_curve_that_ends_early(lung: pd.DataFrame) -> N
         assert (part["survival"].to_numpy() - np.interp(part["time"], true["time"], true["survival"])).max() < 0.1
 
 
+EXACT = ms.Policy.model_validate({"extends": "standard", "disclosure": {"exact_curve": True}})
+
+
+@pytest.mark.parametrize("people", [0, 1, 10, 11])
+def test_an_exact_curve_is_not_the_record_of_one_person(lung: pd.DataFrame, people: int) -> None:
+    """`where` picks any people: exact_curve does not switch minimum_count off."""
+    frame = lung.assign(age=50, sex=1)
+    frame.loc[: people - 1, "age"] = 80
+    with ms.local(split(frame, 3, 5), policy=EXACT) as consortium:
+        result = consortium.kaplan_meier(time="time", event="status", where="age == 80")
+        with pytest.raises((DisclosureRefused, SpecError)):
+            consortium.logrank(time="time", event="status", by="sex", where="age == 80")
+    curve, medians = result.outcome.tables["curve"], result.outcome.tables["medians"]
+    if people < 11:
+        assert curve.empty
+        assert medians["records"].isna().all()
+        assert medians["median"].isna().all()
+        assert "1 of 1 groups hidden (minimum_count = 11" in result.outcome.withheld[0]
+        assert result.summary()
+    else:
+        assert curve["at_risk"].iloc[0] == 11
+        assert medians["records"].tolist() == [11]
+        assert result.outcome.withheld == []
+
+
+def test_small_groups_leave_an_exact_test(lung: pd.DataFrame) -> None:
+    frame = lung[lung["ph.ecog"].isin([0, 1, 2, 3])]  # one person has ECOG 3
+    large = frame[frame["ph.ecog"] < 3]
+    request = {"time": "time", "event": "status", "by": "ph.ecog"}
+    with ms.local(split(frame, 3, 5), policy=EXACT) as consortium:
+        test, curves = consortium.logrank(**request), consortium.kaplan_meier(**request)
+    with ms.local(split(large, 3, 5)) as consortium:
+        oracle = consortium.logrank(**request)
+    assert test.chi_square == pytest.approx(oracle.chi_square, rel=1e-12)
+    assert test.outcome.tables["groups"]["group"].tolist() == ["0", "1", "2"]
+    assert set(curves.to_frame()["group"]) == {"0", "1", "2"}
+    for result in (test, curves):
+        assert "1 of 4 groups hidden (minimum_count = 11" in result.outcome.withheld[0]
+
+
 def test_standard_needs_three_institutions(lung: pd.DataFrame) -> None:
     with ms.local(split(lung, 2, 3), policy="standard") as pair, pytest.raises(DisclosureRefused, match="2 parties"):
         pair.count()
