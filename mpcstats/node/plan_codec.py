@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mpcstats.errors import FrameRejected
 from mpcstats.stats.contributions import AssociationPlan, CountPlan, Plan, SurvivalPlan
-from mpcstats.study.plan import MAX_CELLS, MAX_COVARIATES, MAX_SURVIVAL_CELLS
+from mpcstats.study.plan import MAX_CELLS, MAX_COVARIATES, MAX_FEW, MAX_SURVIVAL_CELLS
 from mpcstats.study.spec import canonical_json
 
 __all__ = ["plan_from_json", "plan_to_json", "plan_to_plain"]
@@ -66,5 +66,10 @@ def _within_limits(plan: Plan) -> bool:
     return (
         0 < plan.variant_count <= _MAX_VARIANTS
         and len(plan.covariates) <= MAX_COVARIATES
-        and set(plan.binary_covariates) <= set(plan.covariates)
+        and all(
+            len(numbers) in {0, 1 + len(plan.covariates)}
+            for numbers in (plan.few_levels, plan.centers, plan.half_widths)
+        )
+        and all(len(levels) <= MAX_FEW for levels in plan.few_levels)
+        and all(half_width > 0 for half_width in plan.half_widths)
     )

@@ -67,8 +67,9 @@ class AssociationPlan:
     variant_count: int
     variant_digest: str
     """SHA-256 (hex) of the variant table: chromosome, position, id, ref and alt of each row in order."""
-    binary_covariates: tuple[str, ...] = ()
-    """Covariates with two levels: both must be held by enough people."""
+    few_levels: tuple[tuple[float, ...], ...] = ()
+    """Levels of the phenotype and each covariate (phenotype first) where there are at most three, else (). Sums and
+    squares tell how many people hold each of so few levels: all must be held by enough people."""
     centers: tuple[float, ...] = ()
     half_widths: tuple[float, ...] = ()
     """Public middle and half width of the range of the phenotype and each covariate (phenotype first), from the

@@ -14,12 +14,13 @@ from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.filters import check_filter, filter_columns, parse_filter
 from mpcstats.study.spec import AnalysisSpec, CountSpec, GwasSpec, KaplanMeierSpec, LogrankSpec
 
-__all__ = ["VARIANT_COLUMNS", "columns_used", "make_plan", "variant_digest"]
+__all__ = ["MAX_FEW", "VARIANT_COLUMNS", "columns_used", "make_plan", "variant_digest"]
 
 MAX_CELLS = 100_000
 MAX_HORIZON = 200_000
 MAX_SURVIVAL_CELLS = 2_000_000
 MAX_COVARIATES = 30
+MAX_FEW = 3
 VARIANT_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
 _DIGEST_BLOCK = 1 << 16
 
@@ -140,14 +141,13 @@ def _association_plan(spec: GwasSpec, dictionary: Dictionary, variants: pd.DataF
             f"data set {spec.dataset!r} has no genotypes",
             hint='give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
         )
-    binary = tuple(column.name for column in covariates if column.levels is not None and len(column.levels) == 2)
     scales = [_scale(column) for column in (phenotype, *covariates)]
     return AssociationPlan(
         phenotype=phenotype.name,
         covariates=spec.covariates,
         variant_count=len(variants),
         variant_digest=variant_digest(variants),
-        binary_covariates=binary,
+        few_levels=tuple(_few_levels(column) for column in (phenotype, *covariates)),
         centers=tuple(center for center, _ in scales),
         half_widths=tuple(half_width for _, half_width in scales),
     )
@@ -274,6 +274,15 @@ def _scale(column: Column) -> tuple[float, float]:
     center = low / 2 + high / 2
     half_width = max(high - center, center - low)  # rounding of the center must not push an end beyond 1
     return center, half_width if half_width > 0 else 1.0
+
+
+def _few_levels(column: Column) -> tuple[float, ...]:
+    """All values that can occur, if these are at most MAX_FEW; else ()."""
+    levels = [float(level) for level in column.levels or ()]
+    if not levels and column.range is not None and column.step is not None:
+        low, high = (math.ceil(column.range[0] / column.step), math.floor(column.range[1] / column.step))
+        levels = [k * column.step for k in range(low, min(high, low + MAX_FEW) + 1)]
+    return tuple(levels) if len(levels) <= MAX_FEW else ()
 
 
 def _listed(column: Column) -> str:

@@ -133,7 +133,7 @@ PLANS = [
     CountPlan(by=("sex", "stage", "smoker"), levels=(("F", "M"), (1, 2, 3), (False, True))),
     SurvivalPlan(by=None, groups=(), horizon=1095, unit=1.0, event="status", event_values=(1,)),
     SurvivalPlan(by="arm", groups=("a", "b"), horizon=10, unit=0.1, event="dead", event_values=(True,)),
-    AssociationPlan("Y1", ("V1", "V2"), 1000, "ab" * 32, ("V2",)),
+    AssociationPlan("Y1", ("V1", "V2"), 1000, "ab" * 32, ((), (0.0, 1.0), ()), (0.5, 1.0, 2.0), (0.5, 1.0, 1.0)),
 ]
 
 
@@ -161,7 +161,10 @@ def test_a_plan_is_read_back_the_same_to_the_type_of_its_levels(plan):
         plan_to_json(SurvivalPlan("a", tuple(range(100)), 199_999, 1.0, "e", (1,))),  # too many cells
         plan_to_json(SurvivalPlan(None, (), -1, 1.0, "e", (1,))),
         plan_to_json(AssociationPlan("Y", (), 10**9, "00", ())),
-        plan_to_json(AssociationPlan("Y", (), 10, "00", ("V",))),
+        plan_to_json(AssociationPlan("Y", (), 10, "00", ((), ()))),
+        plan_to_json(AssociationPlan("Y", (), 10, "00", ((1.0, 2.0, 3.0, 4.0),))),
+        plan_to_json(AssociationPlan("Y", (), 10, "00", (), (0.0,), (0.0,))),
+        plan_to_json(AssociationPlan("Y", (), 10, "00", (), (0.0, 0.0), (1.0,))),
     ],
 )
 def test_what_is_no_plan_is_refused_by_the_senders_name(text):

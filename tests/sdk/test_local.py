@@ -310,6 +310,27 @@ def test_small_studies_and_rare_variants_are_withheld(tmp_path: Path) -> None:
     assert table["BETA"][rarer < 100].isna().all()
 
 
+@pytest.mark.parametrize("holders", [1, 10, 11])
+@pytest.mark.parametrize(("role", "levels"), [("phenotype", 2), ("covariate", 2), ("covariate", 3)])
+def test_a_level_held_by_few_people_is_not_analysed(tmp_path: Path, role: str, levels: int, holders: int) -> None:
+    """Sums of products with a column that is 1 for one person are that person's record."""
+    parties, traits, _ = genotype_sites(tmp_path, 3, 9)
+    rare = np.zeros(len(traits), np.int64)
+    rare[: 20 * (levels - 2)] = 1
+    rare[100 : 100 + holders] = levels - 1
+    for name, dataset in parties.items():
+        frame = dataset.table.assign(rare=dataset.table["IID"].map(dict(zip(traits["IID"], rare, strict=True))))
+        parties[name] = ms.Dataset(frame, genotypes=dataset.genotypes, id="IID")
+    policy = ms.Policy.model_validate({"extends": "open", "disclosure": {"minimum_count": 11}})
+    request = {"phenotype": "rare"} if role == "phenotype" else {"phenotype": "height", "covariates": ["rare"]}
+    with ms.local(parties, policy=policy) as consortium:
+        if holders < 11:
+            with pytest.raises(DisclosureRefused, match="fewer people"):
+                consortium.gwas(**request)
+        else:
+            assert consortium.gwas(**request).outcome.values["people"] == 180
+
+
 # --- refusals ------------------------------------------------------------------------------------------------------
 
 

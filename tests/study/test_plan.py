@@ -141,10 +141,30 @@ def test_association_plans() -> None:
         covariates=("sex", "death", "constant"),
         variant_count=2,
         variant_digest=variant_digest(VARIANTS),
-        binary_covariates=("sex", "death"),
+        few_levels=((), (1.0, 2.0), (0.0, 1.0), ()),
         centers=(2.0, 1.5, 0.5, 5.0),
         half_widths=(4.0, 0.5, 0.5, 1.0),
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "levels"),
+    [
+        ({"type": "boolean"}, (0.0, 1.0)),
+        ({"type": "integer", "range": [0, 1]}, (0.0, 1.0)),
+        ({"type": "integer", "range": [0.5, 3.9]}, (1.0, 2.0, 3.0)),
+        ({"type": "integer", "range": [0, 9], "levels": [0, 9]}, (0.0, 9.0)),
+        ({"type": "integer", "range": [0, 2], "levels": [2, 0, 1]}, (2.0, 0.0, 1.0)),
+        ({"type": "decimal", "range": [0, 1], "resolution": 0.5}, (0.0, 0.5, 1.0)),
+        ({"type": "integer", "range": [0, 3]}, ()),
+        ({"type": "integer", "range": [0, 1e9]}, ()),
+        ({"type": "decimal", "range": [0, 1]}, ()),
+        ({"type": "decimal", "range": [0, 1], "resolution": 0.01}, ()),
+    ],
+)
+def test_columns_with_few_levels_in_an_association(column: dict[str, Any], levels: tuple[float, ...]) -> None:
+    dictionary = parse_dictionary({"id": "d", "column": [{"name": "x", **column}]})
+    assert plan(dictionary, VARIANTS, type="gwas", phenotype="x").few_levels == (levels,)
 
 
 def test_associations_that_do_not_fit() -> None:

@@ -74,7 +74,7 @@ async def fit_null_model(
     Raises
     ------
     DisclosureRefused
-        Too few people, or too few in a level of a two-level covariate (one bit is opened, not the number).
+        Too few people, or too few who hold a level of a column with few levels (one bit is opened, not the number).
     SpecError
         Covariates collinear, phenotype constant, or more covariates than people.
     """
@@ -103,7 +103,7 @@ def _declare(session: Session, plan: AssociationPlan) -> None:
     order = len(plan.covariates) + 1
     openings = session.openings
     openings.declare(
-        "enough people", 1, "whether there are enough people, in total and per level of two-level covariates"
+        "enough people", 1, "whether there are enough people, in total and per level of columns with few levels"
     )
     openings.declare("people", 1, "people with phenotype and covariates, pooled")
     openings.declare("means", order, "pooled means of phenotype and covariates")
@@ -117,31 +117,25 @@ async def _people(
     dealers: tuple[int, ...],
     ruling: Ruling,
 ) -> int:
-    levels = [plan.covariates.index(name) for name in plan.binary_covariates]
+    levels = [(k, level) for k, few in enumerate(plan.few_levels) for level in few]
     mine = None
     if own is not None:
-        high = [int((own.covariates[:, k] > _middle(plan, k)).sum()) for k in levels]
-        mine = M61.from_int64(np.array([len(own.phenotype), *high], np.int64))
+        columns = np.column_stack([own.phenotype, own.covariates])
+        holders = [int((columns[:, k] == level).sum()) for k, level in levels]
+        mine = M61.from_int64(np.array([len(own.phenotype), *holders], np.int64))
     counts = await sum_of_inputs(session, M61, mine, dealers, (1 + len(levels),))
     rules, names = ruling.rules, ("association_minimum_people", "minimum_count")
     minimum = max(rules.association_minimum_people, rules.minimum_count)
     refusal = f"fewer people than the rules allow ({', '.join(ruling.cite(name) for name in names)})"
-    # in one batch of equal bounds: people - minimum, and both levels of every two-level covariate - minimum_count
-    total, high_level = counts[:1], counts[1:]
-    parts = [total.plus_int(-minimum)]
-    if levels:
-        low_level = total.times(M61.from_ints([1] * len(levels))) - high_level
-        parts += [high_level.plus_int(-rules.minimum_count), low_level.plus_int(-rules.minimum_count)]
+    # in one batch of equal bounds: people - minimum, and the holders of every level - minimum_count
+    total = counts[:1]
+    parts = [total.plus_int(-minimum), counts[1:].plus_int(-rules.minimum_count)]
     if minimum > 0:
         await require_people(session, concatenate(parts).plus_int(1), 1, "enough people", refusal)
     people = int((await open_counts(session, total, "people"))[0])
     if people == 0:
         raise DisclosureRefused("no party has people with phenotype and covariates")
     return people
-
-
-def _middle(plan: AssociationPlan, covariate: int) -> float:
-    return plan.centers[1 + covariate] if plan.centers else 0.5
 
 
 def _columns(plan: AssociationPlan, own: AssociationContribution | None) -> Floats | None:
