@@ -15,11 +15,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types, uint64
-from numba.extending import intrinsic
+from numba import njit, uint64
 
-from mpcstats.field.kernels import _fold61, _product61
+from mpcstats.field.kernels import _fold61, _near_product127, _product61
 
 __all__ = ["accumulate61", "accumulate127", "compile_all", "mix61", "mix127", "shifted127", "unmask127"]
 
@@ -81,41 +79,6 @@ def mix61(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any
     return found
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _high(typing_context: Any, a: Any, b: Any) -> Any:
-    """High word of the 128-bit product of two words: one machine instruction."""
-    signature = types.uint64(types.uint64, types.uint64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        wide = ir.IntType(128)
-        one, other = (builder.zext(argument, wide) for argument in arguments)
-        shifted = builder.lshr(builder.mul(one, other), ir.Constant(wide, 64))
-        return builder.trunc(shifted, ir.IntType(64))
-
-    return signature, generate
-
-
-@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
-def _product127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
-    """Product of two canonical elements, at most 2^127-1 (p itself stands for zero)."""
-    r0, h0 = a0 * b0, _high(a0, b0)
-    l1, h1 = a0 * b1, _high(a0, b1)
-    l2, h2 = a1 * b0, _high(a1, b0)
-    l3, h3 = a1 * b1, _high(a1, b1)
-    r1 = h0 + l1
-    carry = uint64(r1 < l1)
-    r1 += l2
-    carry += uint64(r1 < l2)
-    r2 = h1 + h2 + carry
-    r2 += l3
-    r3 = h3 + uint64(r2 < l3)
-    low = r0 + ((r1 >> _U63) | (r2 << _U1))
-    high = (r1 & _LOW63) + ((r2 >> _U63) | (r3 << _U1)) + uint64(low < r0)
-    bit = high >> _U63
-    low += bit
-    return low, (high & _LOW63) + uint64(low < bit)
-
-
 @njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
 def _sum127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
     """Sum of two numbers up to 2^127-1, canonical."""
@@ -133,21 +96,21 @@ def accumulate127(total: Any, received: Any, weight: Any) -> None:
     """total += weight * received, for M127."""
     w0, w1 = weight[0], weight[1]
     for i in range(total.shape[0]):
-        c0, c1 = _product127(received[i, 0], received[i, 1], w0, w1)
+        c0, c1 = _near_product127(received[i, 0], received[i, 1], w0, w1)
         total[i, 0], total[i, 1] = _sum127(total[i, 0], total[i, 1], c0, c1)
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _times127(x: Any, y: Any, out: Any) -> None:
     for i in range(out.shape[0]):
-        out[i, 0], out[i, 1] = _product127(x[i, 0], x[i, 1], y[i, 0], y[i, 1])
+        out[i, 0], out[i, 1] = _near_product127(x[i, 0], x[i, 1], y[i, 0], y[i, 1])
 
 
 @njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _scale127(x: Any, weight: Any, out: Any) -> None:
     w0, w1 = weight[0], weight[1]
     for i in range(out.shape[0]):
-        t0, t1 = _product127(x[i, 0], x[i, 1], w0, w1)
+        t0, t1 = _near_product127(x[i, 0], x[i, 1], w0, w1)
         out[i, 0], out[i, 1] = _sum127(t0, t1, _U0, _U0)
 
 
@@ -191,7 +154,7 @@ def shifted127(coins: Any, weights: Any, bits: Any, out: Any) -> None:
         row, w0, w1 = coins[k], weights[k, 0], weights[k, 1]
         for i in range(out.shape[0]):
             s0, s1 = _shift127(row[i, 0], row[i, 1], bits)
-            c0, c1 = _product127(s0, s1, w0, w1)
+            c0, c1 = _near_product127(s0, s1, w0, w1)
             out[i, 0], out[i, 1] = _sum127(out[i, 0], out[i, 1], c0, c1)
 
 

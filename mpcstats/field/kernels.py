@@ -1,8 +1,9 @@
-"""Machine arithmetic modulo the Mersenne primes 2^61-1 and 2^127-1, compiled by numba to NumPy ufuncs.
+"""Machine arithmetic modulo the Mersenne primes 2^61-1 and 2^127-1, compiled by numba.
 
-Elements of M61 are uint64 in [0, 2^61-1); elements of M127 are pairs (low, high) of uint64 in the last axis. Products
-go through 32-bit halves: that form vectorises and beats 128-bit arithmetic in cache. Every function takes and returns
-canonical elements, broadcasts like any ufunc, and runs without the interpreter lock.
+Elements of M61 are uint64 in [0, 2^61-1); its functions are NumPy ufuncs, and products go through 32-bit halves, a form
+that LLVM turns into vector code. Elements of M127 are pairs (low, high) of uint64; its functions are loops over
+contiguous arrays (n, 2), and products use the machine's 64 x 64 -> 128 bit instruction. All take and return canonical
+elements and run without the interpreter lock.
 
 Importing this module compiles once and then loads from numba's cache; import it through `mpcstats.field` only.
 """
@@ -12,9 +13,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import guvectorize, njit, uint64, vectorize
+from llvmlite import ir
+from numba import njit, types, uint64, vectorize
+from numba.extending import intrinsic
 
-__all__ = ["add61", "add127", "mul61", "mul127", "neg61", "neg127", "sub61", "sub127"]
+__all__ = [
+    "add61",
+    "add127",
+    "compile_all",
+    "mul61",
+    "mul127",
+    "neg61",
+    "neg127",
+    "scale127",
+    "sub61",
+    "sub127",
+]
 
 _P61 = np.uint64((1 << 61) - 1)
 _LOW32 = np.uint64(0xFFFFFFFF)
@@ -69,17 +83,6 @@ def mul61(a: Any, b: Any) -> Any:
 
 
 @njit(**_inline)  # type: ignore[untyped-decorator]
-def _wide(a: Any, b: Any) -> Any:
-    """Low and high word of the 128-bit product of two words."""
-    a0, a1 = a & _LOW32, a >> _U32
-    b0, b1 = b & _LOW32, b >> _U32
-    low = a0 * b0
-    cross = a1 * b0 + (low >> _U32)
-    middle = a0 * b1 + (cross & _LOW32)
-    return (middle << _U32) | (low & _LOW32), a1 * b1 + (cross >> _U32) + (middle >> _U32)
-
-
-@njit(**_inline)  # type: ignore[untyped-decorator]
 def _fold127(low: Any, high: Any) -> Any:
     """Reduce a 128-bit number to a canonical element."""
     bit = high >> _U63
@@ -99,49 +102,93 @@ def _sum127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
     return _fold127(low, a1 + b1 + (_U1 if low < a0 else _U0))
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def _high(typing_context: Any, a: Any, b: Any) -> Any:
+    """High word of the 128-bit product of two words: one machine instruction."""
+    signature = types.uint64(types.uint64, types.uint64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        wide = ir.IntType(128)
+        one, other = (builder.zext(argument, wide) for argument in arguments)
+        shifted = builder.lshr(builder.mul(one, other), ir.Constant(wide, 64))
+        return builder.trunc(shifted, ir.IntType(64))
+
+    return signature, generate
+
+
+@njit(**_inline)  # type: ignore[untyped-decorator]
+def _near_product127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
+    """Product of two numbers up to 2^127-1, at most 2^127-1 (p itself stands for zero)."""
+    r0, h0 = a0 * b0, _high(a0, b0)
+    l1, h1 = a0 * b1, _high(a0, b1)
+    l2, h2 = a1 * b0, _high(a1, b0)
+    l3, h3 = a1 * b1, _high(a1, b1)
+    r1 = h0 + l1
+    carry = uint64(r1 < l1)
+    r1 += l2
+    carry += uint64(r1 < l2)
+    r2 = h1 + h2 + carry
+    r2 += l3
+    r3 = h3 + uint64(r2 < l3)
+    low = r0 + ((r1 >> _U63) | (r2 << _U1))
+    high = (r1 & _LOW63) + ((r2 >> _U63) | (r3 << _U1)) + uint64(low < r0)
+    bit = high >> _U63
+    low += bit
+    return low, (high & _LOW63) + uint64(low < bit)
+
+
 @njit(**_inline)  # type: ignore[untyped-decorator]
 def _product127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
-    r0, h0 = _wide(a0, b0)
-    l1, h1 = _wide(a0, b1)
-    l2, h2 = _wide(a1, b0)
-    l3, h3 = _wide(a1, b1)
-    r1 = h0 + l1
-    carry = _U1 if r1 < l1 else _U0
-    r1 += l2
-    carry += _U1 if r1 < l2 else _U0
-    r2 = h1 + h2  # both below 2^63: no carry
-    r2 += carry
-    r2 += l3
-    r3 = h3 + (_U1 if r2 < l3 else _U0)
-    # the product is r3..r0 = upper 2^127 + lower, and 2^127 = 1
-    low = r0 + ((r1 >> _U63) | (r2 << _U1))
-    carry = _U1 if low < r0 else _U0
-    return _fold127(low, (r1 & _LOW63) + ((r2 >> _U63) | (r3 << _U1)) + carry)
+    low, high = _near_product127(a0, a1, b0, b1)
+    keep = _U1 - uint64((low == _ALL64) & (high == _LOW63))
+    return low * keep, high * keep
 
 
-_PAIRS = "(k),(k)->(k)"
-
-
-@guvectorize(["(uint64[:], uint64[:], uint64[:])"], _PAIRS, nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def add127(a: Any, b: Any, out: Any) -> None:
-    """a + b modulo 2^127-1; last axis (low, high)."""
-    out[0], out[1] = _sum127(a[0], a[1], b[0], b[1])
+    """out = a + b modulo 2^127-1, for arrays (n, 2)."""
+    for i in range(out.shape[0]):
+        out[i, 0], out[i, 1] = _sum127(a[i, 0], a[i, 1], b[i, 0], b[i, 1])
 
 
-@guvectorize(["(uint64[:], uint64[:], uint64[:])"], _PAIRS, nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def sub127(a: Any, b: Any, out: Any) -> None:
-    """a - b modulo 2^127-1; last axis (low, high)."""
-    # p - b is the complement of b's 127 bits
-    out[0], out[1] = _sum127(a[0], a[1], ~b[0], _LOW63 & ~b[1])
+    """out = a - b modulo 2^127-1, for arrays (n, 2)."""
+    for i in range(out.shape[0]):
+        out[i, 0], out[i, 1] = _sum127(a[i, 0], a[i, 1], ~b[i, 0], _LOW63 & ~b[i, 1])
 
 
-@guvectorize(["(uint64[:], uint64[:])"], "(k)->(k)", nopython=True, cache=True)  # type: ignore[untyped-decorator]
-def neg127(a: Any, out: Any) -> None:
-    """-a modulo 2^127-1; last axis (low, high)."""
-    out[0], out[1] = _fold127(~a[0], _LOW63 & ~a[1])
-
-
-@guvectorize(["(uint64[:], uint64[:], uint64[:])"], _PAIRS, nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def mul127(a: Any, b: Any, out: Any) -> None:
-    """a * b modulo 2^127-1; last axis (low, high)."""
-    out[0], out[1] = _product127(a[0], a[1], b[0], b[1])
+    """out = a * b modulo 2^127-1, for arrays (n, 2)."""
+    for i in range(out.shape[0]):
+        out[i, 0], out[i, 1] = _product127(a[i, 0], a[i, 1], b[i, 0], b[i, 1])
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def scale127(a: Any, b: Any, out: Any) -> None:
+    """out = a * b for an array (n, 2) and one element (2,)."""
+    b0, b1 = b[0], b[1]
+    for i in range(out.shape[0]):
+        out[i, 0], out[i, 1] = _product127(a[i, 0], a[i, 1], b0, b1)
+
+
+@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def neg127(a: Any, out: Any) -> None:
+    """out = -a modulo 2^127-1, for arrays (n, 2)."""
+    for i in range(out.shape[0]):
+        out[i, 0], out[i, 1] = _fold127(~a[i, 0], _LOW63 & ~a[i, 1])
+
+
+def compile_all() -> None:
+    """Compile the kernels for M127 for the kinds of arrays they meet, or load them from numba's cache."""
+    pair = np.zeros((1, 2), np.uint64)
+    received = pair.copy()
+    received.setflags(write=False)  # what came off the wire is read where it is
+    for a in (pair, received):
+        for b in (pair, received):
+            for kernel in (add127, sub127, mul127):
+                kernel(a, b, pair)
+        for element in (pair[0], received[0]):
+            scale127(a, element, pair)
+        neg127(a, pair)

@@ -175,8 +175,9 @@ class PrimeField:
         if self.modulus >= 2**31:
             from mpcstats.field import kernels
 
-            suffix = str(self.bits)
-            return {name: getattr(kernels, name + suffix) for name in ("add", "sub", "mul", "neg")}
+            if self.limbs == 2:
+                return _wide_operations()
+            return {"add": kernels.add61, "sub": kernels.sub61, "mul": kernels.mul61, "neg": kernels.neg61}
         p = np.uint64(self.modulus)
         return {
             "add": lambda a, b: (a + b) % p,
@@ -260,6 +261,41 @@ class PrimeField:
             return np.asarray(a >= np.uint64(self.modulus))
         # a Mersenne prime: only the string of all ones is not an element
         return np.asarray((a[:, 0] == np.uint64(_MASK64)) & (a[:, 1] == np.uint64(self.modulus >> 64)))
+
+
+def _wide_operations() -> dict[str, Callable[..., Elements]]:
+    """Arithmetic of M127 with broadcasting: the kernels are loops over contiguous arrays of one shape."""
+    from mpcstats.field import kernels
+
+    def binary(kernel: Callable[..., None]) -> Callable[[Elements, Elements], Elements]:
+        def apply(a: Elements, b: Elements) -> Elements:
+            if a.shape != b.shape:
+                a, b = np.broadcast_arrays(a, b)
+            out = np.empty(a.shape, np.uint64)
+            kernel(_pairs(a), _pairs(b), out.reshape(-1, 2))
+            return out
+
+        return apply
+
+    general = binary(kernels.mul127)
+
+    def multiply(a: Elements, b: Elements) -> Elements:
+        if b.ndim != 1 or a.ndim == 1:
+            return general(a, b)
+        out = np.empty(a.shape, np.uint64)
+        kernels.scale127(_pairs(a), np.ascontiguousarray(b), out.reshape(-1, 2))
+        return out
+
+    def negate(a: Elements) -> Elements:
+        out = np.empty(a.shape, np.uint64)
+        kernels.neg127(_pairs(a), out.reshape(-1, 2))
+        return out
+
+    return {"add": binary(kernels.add127), "sub": binary(kernels.sub127), "mul": multiply, "neg": negate}
+
+
+def _pairs(a: Elements) -> Elements:
+    return np.ascontiguousarray(a).reshape(-1, 2)
 
 
 M61 = PrimeField(2**61 - 1)
