@@ -23,7 +23,7 @@ from mpcstats.protocols.order import (
 from mpcstats.protocols.roots import inverse_square_root, square_root
 from mpcstats.protocols.scan import cumulative_product, cumulative_product_fixed, prefix_or, prefix_sum
 from mpcstats.protocols.shuffle import shuffle
-from mpcstats.protocols.truncate import multiply_fixed, truncate
+from mpcstats.protocols.truncate import blurred, multiply_fixed, truncate
 
 __all__ = [
     "Checked",
@@ -33,6 +33,7 @@ __all__ = [
     "at_least",
     "bit_compose",
     "bit_decompose",
+    "blurred",
     "cumulative_product",
     "cumulative_product_fixed",
     "deal",

@@ -16,7 +16,7 @@ from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import prss
 
-__all__ = ["multiply_fixed", "truncate"]
+__all__ = ["blurred", "multiply_fixed", "truncate"]
 
 
 @protocol(
@@ -102,6 +102,21 @@ def _format(
     subsets = len(committee.subsets)
     offset_high = (1 << max(0, k - 1 - bits)) + subsets
     return bits, k + session.kappa, (offset_high << bits) - ((subsets - 1) << (bits - 1)), offset_high
+
+
+def blurred(session: Session, x: Shared, fraction_bits: int) -> Shared:
+    """x with random digits below 2^-fraction_bits: for an exact sum of products whose last digits would tell its terms.
+
+    No message. A coalition of t parties misses one of the numbers whose sum is added, of which each is uniform below
+    2^-fraction_bits; their mean is taken off again.
+    """
+    bits = x.fraction_bits - fraction_bits
+    if bits <= 0:
+        return x
+    field, committee = x.field, session.committee
+    parts = prss.draw_bounded(field, committee, session.index, session.randomness, session.label("blur"), x.shape, bits)
+    noise = prss.combine(field, committee, session.index, parts)
+    return replace(x, values=field.add(x.values, noise)).plus_int(-len(committee.subsets) * (1 << (bits - 1)))
 
 
 def _shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:

@@ -5,7 +5,10 @@ people, a variant g without missing calls needs only additive sums: s_xx = g'g -
 are missing, people with a call are analysed (PLINK's complete cases). The basis is then not orthonormal, A = Q'Q is I
 - E over these people, and s_xx = g'g - u'A^-1 u with u = Q'g. E would tell about the people with missing calls, so it
 stays on shares: w ~ A^-1 u is solved in fixed point and corrected exactly, u'A^-1 u ~ 2 w'u - w'A w, which is off by
-the square of w's error.
+the square of w's error. So would s_yy: only s_xx / s_yy and s_xy / s_yy are opened, which is effect and standard error.
+
+Sums of products are exact integers on shares. Their last digits would tell the products (with one covariate, allele
+count and the carriers' sum of the covariate), so opened numbers are random below 2^-56.
 
 Frisch, Waugh 1933; Lovell 1963 for the projection.
 """
@@ -22,11 +25,10 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
 from mpcstats.field import M61, M127
-from mpcstats.protocols import at_least, inner_product, sum_of_inputs
-from mpcstats.protocols.solve import masked_openings
+from mpcstats.protocols import at_least, blurred, inner_product, sum_of_inputs
 from mpcstats.runtime import Session, Shared, concatenate, open_declared
 from mpcstats.sharing.fixedpoint import decode, encode
-from mpcstats.stats.association.missing import MissingTerms, corrected_sums, share_missing_terms
+from mpcstats.stats.association.missing import MissingTerms, corrected_sums, missing_openings, share_missing_terms
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association_table import genomic_control_lambda, linear_table
 from mpcstats.stats.contributions import AssociationContribution, AssociationPlan
@@ -37,7 +39,10 @@ __all__ = ["FRACTION", "joint_linear_scan", "plan_kappa"]
 
 Floats = NDArray[np.float64]
 FRACTION = 58
-"""Of the per-variant sums: their products are opened with 116 fraction bits, without a mask."""
+"""Of the per-variant sums."""
+
+_VISIBLE = 56
+"""Fraction bits of opened numbers; below, they are random."""
 
 _BLOCK_CELLS = 1 << 22
 
@@ -53,7 +58,7 @@ class _Sums:
 
 @dataclass
 class _Block:
-    """Opened numbers of one block, in the order of its variants."""
+    """Opened numbers of one block, in the order of its variants; where calls are missing, the sums are over s_yy."""
 
     observed: NDArray[np.int64]
     a1_is_alt: NDArray[np.bool_]
@@ -61,12 +66,11 @@ class _Block:
     solvable: NDArray[np.bool_]
     s_xx: Floats
     s_xy: Floats
-    s_yy: Floats
 
 
 def plan_kappa(plan: AssociationPlan, floor: int = 40) -> int:
     """Bits of one bounded mask such that a scan with missing calls everywhere keeps `floor` bits in total."""
-    openings = masked_openings(len(plan.covariates) + 1, max(1, plan.variant_count), 2)
+    openings = missing_openings(len(plan.covariates) + 1, max(1, plan.variant_count))
     return floor + max(1, math.ceil(math.log2(openings)))
 
 
@@ -88,7 +92,8 @@ async def joint_linear_scan(
     Reveals
     -------
     The null model's sums (see `null_model`); per variant: people with a call, which allele is rarer, whether it
-    passes the rules, and s_xx, s_xy (s_yy where calls are missing). These are the released statistics in other words.
+    passes the rules, and s_xx, s_xy (both over s_yy where calls are missing). These are the released statistics in
+    other words.
 
     Raises
     ------
@@ -117,7 +122,8 @@ def _declare(session: Session, count: int) -> None:
         ("missing calls balanced", "per variant with missing calls, whether its regression can be solved"),
         ("s_xx", "per variant, sum of squares after the covariates"),
         ("s_xy", "per variant, sum of products with the phenotype after the covariates"),
-        ("s_yy", "per variant with missing calls, sum of squares of the phenotype after the covariates"),
+        ("s_xx over s_yy", "per variant with missing calls, over the sum of squares of the phenotype"),
+        ("s_xy over s_yy", "per variant with missing calls, over the sum of squares of the phenotype"),
     ):
         session.openings.declare(name, count, why)
 
@@ -141,18 +147,18 @@ async def _scan_block(
     size = span[1] - span[0]
     observed, a1_is_alt, passes = await _alleles(session, calls, size, model.people, dealers, ruling)
     sums = await _pool(session, model, calls, size, dealers)
-    block = _Block(observed, a1_is_alt, passes, np.ones(size, np.bool_), np.zeros(size), np.zeros(size), np.ones(size))
+    block = _Block(observed, a1_is_alt, passes, np.ones(size, np.bool_), np.zeros(size), np.zeros(size))
     complete = np.flatnonzero(passes & (observed == model.people))
     if complete.size:
         squared = await inner_product(session, sums.basis[complete], sums.basis[complete], axis=1)
-        s_xx = sums.square[complete].shifted(2 * FRACTION) - squared
+        s_xx = blurred(session, sums.square[complete].shifted(2 * FRACTION) - squared, _VISIBLE)
         block.s_xx[complete] = decode(M127, await open_declared(session, s_xx, "s_xx"), s_xx.fraction_bits)
         opened = await open_declared(session, sums.residual[complete], "s_xy")
         block.s_xy[complete] = decode(M127, opened, FRACTION)
     partial = np.flatnonzero(passes & (observed < model.people) & (observed > model.order + 1))
     if partial.size:
-        terms = await share_missing_terms(session, model, calls, partial, observed[partial], dealers, FRACTION)
-        await _open_partial(session, sums, terms, partial, block)
+        terms = await share_missing_terms(session, model, calls, partial, observed[partial], dealers)
+        await _open_partial(session, terms, partial, block)
     return block
 
 
@@ -190,21 +196,18 @@ async def _pool(
     return _Sums(basis, pooled[model.order], pooled[model.order + 1])
 
 
-async def _open_partial(
-    session: Session, sums: _Sums, terms: MissingTerms, partial: NDArray[np.int64], block: _Block
-) -> None:
+async def _open_partial(session: Session, terms: MissingTerms, partial: NDArray[np.int64], block: _Block) -> None:
     """Statistics of variants with missing calls; those that cannot be solved stay closed."""
-    ok, s_xx, s_xy, s_yy = await corrected_sums(
-        session, terms, sums.basis[partial], sums.residual[partial], sums.square[partial]
-    )
+    ok, scaled = await corrected_sums(session, terms)
     balanced = await open_counts(session, ok, "missing calls balanced") == 1
     block.solvable[partial] = balanced
     kept = np.flatnonzero(balanced)
     if not kept.size:
         return
-    for name, values, target in (("s_xx", s_xx, block.s_xx), ("s_xy", s_xy, block.s_xy), ("s_yy", s_yy, block.s_yy)):
-        opened = await open_declared(session, values[kept], name)
-        target[partial[kept]] = decode(M127, opened, values.fraction_bits)
+    shown = blurred(session, scaled[:, kept], _VISIBLE)
+    for row, name, target in ((0, "s_xx over s_yy", block.s_xx), (1, "s_xy over s_yy", block.s_xy)):
+        opened = decode(M127, await open_declared(session, shown[row], name), shown.fraction_bits)
+        target[partial[kept]] = opened / terms.rates[kept]
 
 
 def _outcome(
@@ -222,7 +225,8 @@ def _outcome(
     scale = model.residual_scale
     s_xx, s_xy = joined("s_xx") * model.people, joined("s_xy") * math.sqrt(model.people) * scale
     degrees = observed - model.order - 1
-    table = linear_table(variants, joined("a1_is_alt"), observed, s_xx, s_xy, joined("s_yy") * scale**2, degrees, codes)
+    # where calls are missing, all three are over s_yy: a common factor changes neither effect nor standard error
+    table = linear_table(variants, joined("a1_is_alt"), observed, s_xx, s_xy, scale**2, degrees, codes)
     usable = (table["ERRCODE"] == ".").to_numpy()
     lam = (
         float(genomic_control_lambda(t=table["T_STAT"].to_numpy()[usable], df=degrees[usable]))

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
-from mpcstats.field import M127
-from mpcstats.protocols import at_least, inner_product, multiply, sum_of_inputs
-from mpcstats.protocols.solve import solve_near_identity
+from mpcstats.field import M127, Elements
+from mpcstats.protocols import at_least, inner_product, multiply, sum_of_inputs, truncate
+from mpcstats.protocols.arithmetic import local_product
+from mpcstats.protocols.solve import NEWTON_STEPS, masked_openings, reciprocal_near_one, solve_near_identity
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.association.null_model import NullModel
 
-__all__ = ["MissingTerms", "corrected_sums", "share_missing_terms"]
+__all__ = ["MissingTerms", "corrected_sums", "missing_openings", "share_missing_terms"]
 
 Floats = NDArray[np.float64]
 
@@ -26,28 +27,45 @@ _LOWEST_CALL_RATE = 1 / 64
 _BALANCE_BITS = 24
 """Fraction bits of E in the test of its norm: squares of small numbers, compared with 1/4."""
 
+_EXACT_BITS = 50
+"""Fraction bits of sums: with those of two solutions and of a reciprocal, they must leave room for the number."""
+
+_RELEASED_BITS = 122
+"""Fraction bits of the opened numbers, at most: they are below 2^3, and need no mask."""
+
 
 @dataclass(frozen=True)
 class MissingTerms:
-    """For V variants, over the people without a call: E = Q'Q, f = Q'e, h = e'e, shared exactly and coarsely.
+    """For V variants: over the people without a call the products E of (Q, e), over the others u = (Q, e)'g and g'g.
+
+    The residual e of the phenotype is the last of the `order` + 1 columns.
 
     Attributes
     ----------
-    exact : Shared (V, order, order + 1), last column f
-    square : Shared (V,)
-    coarse : Shared (V, order, order + 2)
-        (E, f, u) / call rate with the solver's fraction bits, u = Q'g.
-    rough : Shared (V, order, order)
-        (A / rate - I) with few fraction bits, for the test of its norm.
+    exact : Shared (V, order, order + 1)
+        E without the last row, e'e.
+    u : Shared (V, order + 1)
+    gg : Shared (V,)
+    coarse : Shared (V, order + 1, order + 2)
+        (E, u) / call rate with the solver's fraction bits.
+    rough : Shared (V, order + 1, order + 1)
+        ((I - E) / rate - I) with few fraction bits, for the test of its norm.
     rates : float64 (V,)
         Public call rates.
     """
 
     exact: Shared
-    square: Shared
+    u: Shared
+    gg: Shared
     coarse: Shared
     rough: Shared
     rates: Floats
+
+
+def missing_openings(order: int, variants: int) -> int:
+    """Bounded masks of `corrected_sums` for so many variants."""
+    # the two solutions, their rounding, and the reciprocal of the residual's own sum of squares
+    return masked_openings(order, variants, 2) + variants * (2 * order + 1 + 2 * NEWTON_STEPS + 1)
 
 
 async def share_missing_terms(
@@ -57,30 +75,47 @@ async def share_missing_terms(
     partial: NDArray[np.int64],
     observed: NDArray[np.int64],
     dealers: tuple[int, ...],
-    fraction: int,
 ) -> MissingTerms:
-    """Sum the terms of the people without a call over sites. Three rounds; reveals nothing."""
+    """Sum the terms over sites. Three rounds; reveals nothing."""
     order, count = model.order, partial.size
     rates = np.maximum(observed / model.people, _LOWEST_CALL_RATE)
-    own = scaled = None
+    exact = scaled = None
     if calls is not None:
-        own = _own_terms(model, calls[:, partial] < 0)
-        u = model.basis.T @ np.maximum(calls[:, partial], 0).astype(np.float64) / np.sqrt(model.people)
-        scaled = np.concatenate([own[:, :order], u.T[:, :, None]], axis=2) / rates[:, None, None]
-    fine = await _sum(session, own, (count, order + 1, order + 1), dealers, fraction)
-    coarse = await _sum(session, scaled, (count, order, order + 2), dealers, _solver_fraction(session))
-    # A / rate - I = (I - E) / rate - I; the identity's part is public and added below
+        rows = np.column_stack([model.basis, model.residual])
+        own = _own_terms(rows, calls[:, partial] < 0)
+        g = np.maximum(calls[:, partial], 0).astype(np.float64)
+        u = (rows.T @ g / np.sqrt(model.people)).T
+        squares = np.einsum("ij,ij->j", g, g) / model.people
+        exact = np.column_stack([own[:, :order].reshape(count, order * (order + 1)), u, squares])
+        scaled = np.concatenate([own, u[:, :, None]], axis=2) / rates[:, None, None]
+    products = order * (order + 1)
+    fine = await _sum(session, exact, (count, products + order + 2), dealers, _EXACT_BITS)
+    coarse = await _sum(session, scaled, (count, order + 1, order + 2), dealers, _solver_fraction(session))
+    # (I - E) / rate - I; the identity's part is public and added below
     rough = await _sum(
-        session, None if scaled is None else -scaled[:, :, :order], (count, order, order), dealers, _BALANCE_BITS
+        session,
+        None if scaled is None else -scaled[:, :, : order + 1],
+        (count, order + 1, order + 1),
+        dealers,
+        _BALANCE_BITS,
     )
-    shift = np.eye(order) * (1 / rates - 1)[:, None, None]
-    rough = rough.plus(encode(M127, shift, _BALANCE_BITS, 7))
-    return MissingTerms(fine[:, :order], fine[:, order, order], coarse, rough, rates)
+    return MissingTerms(
+        fine[:, :products].reshape(count, order, order + 1),
+        fine[:, products : products + order + 1],
+        fine[:, products + order + 1],
+        coarse,
+        rough.plus(_shift(order + 1, rates, _BALANCE_BITS)),
+        rates,
+    )
 
 
-def _own_terms(model: NullModel, missing: NDArray[np.bool_]) -> Floats:
+def _shift(size: int, rates: Floats, fraction: int) -> Elements:
+    """I / rate - I, public."""
+    return encode(M127, np.eye(size) * (1 / rates - 1)[:, None, None], fraction, 7)
+
+
+def _own_terms(rows: Floats, missing: NDArray[np.bool_]) -> Floats:
     """Sums of products of (Q, e) over own people without a call: (V, order + 1, order + 1)."""
-    rows = np.column_stack([model.basis, model.residual])
     size = rows.shape[1]
     upper = np.triu_indices(size)
     products = (rows[:, upper[0]] * rows[:, upper[1]]).T @ missing.astype(np.float64)
@@ -105,52 +140,54 @@ def _solver_fraction(session: Session) -> int:
     return fraction
 
 
-async def corrected_sums(
-    session: Session, terms: MissingTerms, u: Shared, gy: Shared, gg: Shared
-) -> tuple[Shared, Shared, Shared, Shared]:
-    """s_xx, s_xy and s_yy over the people with a call.
+async def corrected_sums(session: Session, terms: MissingTerms) -> tuple[Shared, Shared]:
+    """s_xx and s_xy over the people with a call, both divided by s_yy: effect and standard error, and nothing more.
 
-    Parameters
-    ----------
-    u : Shared (V, order)
-        Q'g over people with a call (g is 0 elsewhere).
-    gy, gg : Shared (V,)
-        e'g and g'g.
+    s_yy itself would tell about the people without a call: of a single one, the residual. The sums are multiplied on
+    shares by an approximation of 1 / s_yy, which cancels in the effect and shifts the standard error by half its error.
 
     Returns
     -------
-    (ok, s_xx, s_xy, s_yy)
-        ok in M127: 1 where A / rate is within 1/2 of the identity (Frobenius norm); elsewhere the sums mean nothing.
-        The sums have fraction + 2 solver bits. Reveals nothing.
+    (ok, sums)
+        ok in M127 (V,): 1 where (I - E) / rate is within 1/2 of the identity (Frobenius norm); elsewhere the sums mean
+        nothing. sums: s_xx and s_xy, times rate / s_yy: (2, V). Reveals nothing.
     """
-    field, count, order = M127, u.shape[0], u.shape[1]
+    count, order = terms.exact.shape[:2]
+    u, gy = terms.u[:, :order], terms.u[:, order]
     ok = await _balanced(session, terms)
-    safe = await _safe_systems(session, terms, ok)
-    solution = await solve_near_identity(session, safe[0], safe[1], _INTEGER)  # (V, order, 2): w and z
-    f_exact, f_solver = terms.exact.fraction_bits, solution.fraction_bits
-    identity = encode(field, np.broadcast_to(np.eye(order), (count, order, order)), f_exact, 7)
+    matrix, sides, corner = await _safe_systems(session, terms, ok)
+    solution = await solve_near_identity(session, matrix, sides, _INTEGER)  # (V, order, 2): w and z
+    inverse = await _inverse_square(session, corner, sides[:, :, 1], solution[:, :, 1])
+    # w and z such that their products with the sums and with the reciprocal fit
+    spare = inverse.fraction_bits - (_RELEASED_BITS - _EXACT_BITS - inverse.fraction_bits) // 2
+    if spare > 0:
+        solution = await truncate(session, solution, spare, _INTEGER)
+    f_exact, f_solver = _EXACT_BITS, solution.fraction_bits
+    identity = encode(M127, np.broadcast_to(np.eye(order), (count, order, order)), f_exact, 7)
     a = (-terms.exact[:, :, :order]).plus(identity)
     b = -terms.exact[:, :, order]
     w, z = solution[:, :, 0], solution[:, :, 1]
-    # A w and A z, exact: one inner product over the columns for both
-    both = concatenate([w.reshape(count, 1, 1, order), z.reshape(count, 1, 1, order)], axis=1)
-    image = await inner_product(session, a.reshape(count, 1, order, order), both, axis=3)  # (V, 2, order)
-    # s_xx = g'g - w.(2u - A w); s_xy = g'y - w.b - z.(u - A w); s_yy = 1 - h - z.(2b - A z)
-    aw, az = image[:, 0], image[:, 1]
+    aw = await inner_product(session, a, w.reshape(count, 1, order), axis=2)
+    # s_xx = g'g - w.(2u - A w); s_xy = g'y - w.b - z.(u - A w)
     u2, b2 = u.shifted(f_exact + f_solver), b.shifted(f_exact + f_solver)
-    left = concatenate([x.reshape(1, count, order) for x in (w, w, z, z)])
-    right = concatenate([x.reshape(1, count, order) for x in (u2 + u2 - aw, b2, u2 - aw, b2 + b2 - az)])
+    left = concatenate([x.reshape(1, count, order) for x in (w, w, z)])
+    right = concatenate([x.reshape(1, count, order) for x in (u2 + u2 - aw, b2, u2 - aw)])
     product = await inner_product(session, left, right, axis=2)
     scale = f_exact + 2 * f_solver
-    one = encode(field, np.ones(count), f_exact, 2)
-    s_xx = gg.shifted(scale) - product[0]
+    s_xx = terms.gg.shifted(scale) - product[0]
     s_xy = gy.shifted(scale) - product[1] - product[2]
-    s_yy = (-terms.square).plus(one).shifted(scale) - product[3]
-    return ok, s_xx, s_xy, s_yy
+    sums = concatenate([s_xx.reshape(1, count), s_xy.reshape(1, count)])
+    return ok, await multiply(session, sums, inverse.reshape(1, count))
+
+
+async def _inverse_square(session: Session, corner: Shared, b: Shared, z: Shared) -> Shared:
+    """rate / s_yy (V,) with the solver's fraction bits, from s_yy / rate = corner - z.b, which is within [1/2, 3/2]."""
+    explained = await truncate(session, local_product(z, b).sum(1), b.fraction_bits, _INTEGER)
+    return await reciprocal_near_one(session, corner - explained, _INTEGER)
 
 
 async def _balanced(session: Session, terms: MissingTerms) -> Shared:
-    """1 where the squared Frobenius norm of A / rate - I is at most 1/4: its eigenvalues are then within [1/2, 3/2]."""
+    """1 where the Frobenius norm of (I - E) / rate - I is at most 1/2: eigenvalues are then within [1/2, 3/2]."""
     count = terms.rough.shape[0]
     flat = terms.rough.reshape(count, terms.rough.size // count)
     norm = await inner_product(session, flat, flat, axis=1)
@@ -160,13 +197,16 @@ async def _balanced(session: Session, terms: MissingTerms) -> Shared:
     return near.times(M127.from_int64(served))
 
 
-async def _safe_systems(session: Session, terms: MissingTerms, ok: Shared) -> tuple[Shared, Shared]:
-    """(A / rate, (u, b) / rate) where ok, the identity and zeros elsewhere: the solver's range is then kept."""
-    count, order = terms.coarse.shape[:2]
-    fraction = terms.coarse.fraction_bits
-    shift = encode(M127, np.eye(order) * (1 / terms.rates - 1)[:, None, None], fraction, 7)
-    difference = (-terms.coarse[:, :, :order]).plus(shift)  # A / rate - I
-    sides = concatenate([terms.coarse[:, :, order + 1 :], -terms.coarse[:, :, order : order + 1]], axis=2)
-    kept = await multiply(session, ok.reshape(count, 1, 1), concatenate([difference, sides], axis=2))
-    identity = encode(M127, np.broadcast_to(np.eye(order), (count, order, order)), fraction, 2)
-    return kept[:, :, :order].plus(identity), kept[:, :, order:]
+async def _safe_systems(session: Session, terms: MissingTerms, ok: Shared) -> tuple[Shared, Shared, Shared]:
+    """A / rate, (u, b) / rate and (1 - e'e) / rate where ok, the identity, zeros and 1 elsewhere: the solver's range is
+    then kept."""
+    size, fraction = terms.coarse.shape[1], terms.coarse.fraction_bits
+    count, order = ok.size, size - 1
+    # (I - E) / rate - I
+    difference = (-terms.coarse[:, :, :size]).plus(_shift(size, terms.rates, fraction))
+    both = concatenate([difference, terms.coarse[:, :, size:]], axis=2)
+    kept = await multiply(session, ok.reshape(count, 1, 1), both)
+    identity = encode(M127, np.broadcast_to(np.eye(size), (count, size, size)), fraction, 2)
+    system = kept[:, :, :size].plus(identity)
+    sides = concatenate([kept[:, :order, size:], system[:, :order, order:]], axis=2)
+    return system[:, :order, :order], sides, system[:, order, order]
