@@ -8,6 +8,8 @@ risk.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -65,7 +67,8 @@ async def joint_kaplan_meier(
             medians.loc[hidden, ["records", "events"]] = pd.NA
             tables["medians"] = medians
         return Outcome("kaplan-meier", tables, {"curve": "exact", **values}, conventions, _hidden(ruling, hidden))
-    grid = max(1, round(ruling.rules.time_grid / plan.unit))
+    # never narrower than the rule, whatever unit was asked for
+    grid = max(1, math.ceil(ruling.rules.time_grid / plan.unit * (1 - 1e-12)))
     start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
     times = grid * plan.unit * np.arange(1, cum_events.shape[1] + 1)
     tables = km.rounded_tables(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import mpcstats as ms
 from mpcstats.errors import DataError, DisclosureRefused, SpecError
+from mpcstats.study.dictionary import Dictionary
 
 DATA = Path(__file__).parents[1] / "data"
 NAMES = ("northfield", "lakeside", "westbay", "eastham", "southport", "hillcrest", "riverside")
@@ -235,6 +236,29 @@ def test_standard_shows_a_rounded_curve_that_ends_early(lung: pd.DataFrame) -> N
         beyond = true["at_risk"][true["time"] > last + 90].max()
         assert beyond < 11
         assert (part["survival"].to_numpy() - np.interp(part["time"], true["time"], true["survival"])).max() < 0.1
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.1, 0.7, 7.0, 21.0, 29.0, 30.0, 45.0])
+def test_the_grid_of_a_rounded_curve_is_not_narrower_than_the_rule(unit: float) -> None:
+    rng = np.random.default_rng(8)
+    sites = {
+        name: pd.DataFrame({"time": rng.integers(1, 13, 90) * unit + 0.0, "status": rng.integers(0, 2, 90)})
+        for name in NAMES[:3]
+    }
+    dictionary = Dictionary.model_validate(
+        {
+            "id": "d",
+            "columns": [
+                {"name": "time", "type": "decimal", "range": [0, 600], "resolution": unit},
+                {"name": "status", "type": "integer", "levels": [0, 1]},
+            ],
+        }
+    )
+    with ms.local(sites, policy="standard", dictionary=dictionary) as consortium:
+        times = consortium.kaplan_meier(time="time", event="status", time_unit=unit).to_frame()["time"]
+    widths = np.diff(times, prepend=0)
+    assert (widths >= 30 * (1 - 1e-9)).all()
+    assert (widths < 30 + unit).all()
 
 
 EXACT = ms.Policy.model_validate({"extends": "standard", "disclosure": {"exact_curve": True}})
