@@ -181,6 +181,60 @@ def test_the_unit_of_the_phenotype_does_not_cost_digits(tmp_path: Path) -> None:
     np.testing.assert_allclose(tables[1]["BETA"], 1e-9 * tables[0]["BETA"], rtol=1e-8)
 
 
+def relative_errors(table: pd.DataFrame, traits: pd.DataFrame, calls: np.ndarray, covariates: list[str]) -> float:
+    """Largest relative difference of effect or standard error from ordinary least squares."""
+    worst = 0.0
+    for j, row in enumerate(table.itertuples()):
+        if row.ERRCODE != ".":
+            continue
+        present = calls[:, j] >= 0
+        g = calls[present, j].astype(float)
+        design = np.column_stack(
+            [g if row.A1 == "A" else 2 - g, np.ones(present.sum()), traits.loc[present, covariates]]
+        )
+        oracle = sm.OLS(traits.loc[present, "height"].to_numpy(), design).fit()
+        worst = max(worst, abs(row.BETA / oracle.params[0] - 1), abs(row.SE / oracle.bse[0] - 1))
+    return worst
+
+
+@pytest.mark.parametrize("high", [300.0, 3e4, 1e6, 1e8, 1e10, 1e11])
+def test_a_wide_range_gives_the_digits_or_an_error(tmp_path: Path, high: float) -> None:
+    parties, traits, calls = genotype_sites(tmp_path, 3, 12, missing=0)
+    dictionary = Dictionary.model_validate(
+        {
+            "id": "d",
+            "columns": [
+                {"name": "IID", "type": "category"},
+                {"name": "height", "type": "decimal", "range": [0, high]},
+                {"name": "age", "type": "integer", "range": [0, 120]},
+            ],
+        }
+    )
+    with ms.local(parties, dictionary=dictionary) as consortium:
+        if high > 1e6:
+            with pytest.raises(SpecError, match=r"range of column 'height' .* too wide"):
+                consortium.gwas(phenotype="height", covariates=["age"])
+        else:
+            table = consortium.gwas(phenotype="height", covariates=["age"]).to_frame()
+            assert relative_errors(table, traits, calls, ["age"]) < 1e-8
+
+
+@pytest.mark.parametrize("noise", [1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5])
+def test_nearly_collinear_covariates_give_the_digits_or_an_error(tmp_path: Path, noise: float) -> None:
+    parties, traits, calls = genotype_sites(tmp_path, 3, 12, missing=0)
+    near = traits["age"] + noise * np.random.default_rng(1).normal(size=len(traits))
+    for name, dataset in parties.items():
+        frame = dataset.table.assign(near=dataset.table["IID"].map(dict(zip(traits["IID"], near, strict=True))))
+        parties[name] = ms.Dataset(frame, genotypes=dataset.genotypes, id="IID")
+    with ms.local(parties) as consortium:
+        if noise <= 1e-3:
+            with pytest.raises(SpecError, match="collinear"):
+                consortium.gwas(phenotype="height", covariates=["age", "near"])
+        else:
+            table = consortium.gwas(phenotype="height", covariates=["age", "near"]).to_frame()
+            assert relative_errors(table, traits.assign(near=near), calls, ["age", "near"]) < 1e-7
+
+
 # --- what is withheld ---------------------------------------------------------------------------------------------
 
 

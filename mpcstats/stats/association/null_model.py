@@ -27,7 +27,10 @@ Floats = NDArray[np.float64]
 # sums are opened directly, so they need no room for a mask: 60 fraction bits, |sum| < 2^64
 _FRACTION = 60
 _INTEGER = 64
-_LARGEST_CONDITION = 1e12
+# rounding errors grow by the condition number: 1e-16 becomes 1e-8
+_LARGEST_CONDITION = 1e8
+# numbers are shared as parts of their range: where they fill less of it, digits are lost
+_SMALLEST_SPREAD = 2.0**-16
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ async def fit_null_model(
     DisclosureRefused
         Too few people, or too few who hold a level of a column with few levels (one bit is opened, not the number).
     SpecError
-        Covariates collinear, phenotype constant, or more covariates than people.
+        Covariates collinear, phenotype constant, ranges far wider than the numbers, or more covariates than people.
     """
     _declare(session, plan)
     people = await _people(session, plan, own, dealers, ruling)
@@ -156,11 +159,23 @@ async def _open_sums(
     return decode(M127, await open_declared(session, pooled, name), _FRACTION)
 
 
+def _check_ranges(plan: AssociationPlan, people: int, spread: Floats) -> None:
+    for name, s in zip((plan.phenotype, *plan.covariates), spread, strict=True):
+        if s < _SMALLEST_SPREAD * np.sqrt(people):
+            raise SpecError(
+                f"the range of column {name!r} in the dictionary is too wide for its numbers: their standard deviation "
+                f"is {s / np.sqrt(people):.1e} of half the range, and digits would be lost",
+                hint=f"agree on a narrower range of column {name!r} in the dictionary",
+            )
+
+
 def _model(plan: AssociationPlan, people: int, products: Floats, rows: Floats) -> NullModel:
     spread = np.sqrt(np.diag(products))
     if (spread == 0).any() or not np.isfinite(spread).all():
         constant = [name for name, s in zip((plan.phenotype, *plan.covariates), spread, strict=True) if not s > 0]
         raise SpecError(f"constant in the pooled data: {', '.join(constant)}")
+    if plan.centers:
+        _check_ranges(plan, people, spread)
     correlation = products / np.outer(spread, spread)
     among = correlation[1:, 1:]
     condition = float(np.linalg.cond(among)) if among.size else 1.0
