@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from mpcstats.field.kernels import CACHE
+
 __all__ = ["planes"]
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def planes(words: Any, out: Any) -> None:
     """out[k, w], bit i = bit k of words[64 w + i]: words (n,), out (64, lanes(n)). Missing values are zero."""
     n = words.shape[0]

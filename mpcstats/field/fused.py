@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
-from mpcstats.field.kernels import _fold61, _near_product127, _product61
+from mpcstats.field.kernels import CACHE, _fold61, _near_product127, _product61
 
 __all__ = ["accumulate61", "accumulate127", "compile_all", "mix61", "mix127", "shifted127", "unmask127"]
 
@@ -28,26 +28,26 @@ _U0, _U1, _U61, _U63 = np.uint64(0), np.uint64(1), np.uint64(61), np.uint64(63)
 _CHUNK = 1024
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def accumulate61(total: Any, received: Any, weight: Any) -> None:
     """total += weight * received, for M61."""
     for i in range(total.shape[0]):
         total[i] = _fold61(total[i] + _product61(received[i], weight))
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _times61(x: Any, y: Any, out: Any) -> None:
     for i in range(out.shape[0]):
         out[i] = _product61(x[i], y[i])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _scale61(x: Any, weight: Any, out: Any) -> None:
     for i in range(out.shape[0]):
         out[i] = _product61(x[i], weight)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _cut61(words: Any, mask: Any) -> Any:
     """Cut words to the bits of a mask, in place; returns a word that is not zero when one of them is no element."""
     found = _U0
@@ -59,7 +59,7 @@ def _cut61(words: Any, mask: Any) -> Any:
     return found
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def mix61(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any:
     """Rows of the combination for M61: x, y (n,), coins (K, n), masks (K,), out (R, n). Not zero: a coin is p."""
     n, found = x.shape[0], _U0
@@ -79,7 +79,7 @@ def mix61(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any
     return found
 
 
-@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+@njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
 def _sum127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
     """Sum of two numbers up to 2^127-1, canonical."""
     low = a0 + b0
@@ -91,7 +91,7 @@ def _sum127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
     return low * keep, high * keep
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def accumulate127(total: Any, received: Any, weight: Any) -> None:
     """total += weight * received, for M127."""
     w0, w1 = weight[0], weight[1]
@@ -100,13 +100,13 @@ def accumulate127(total: Any, received: Any, weight: Any) -> None:
         total[i, 0], total[i, 1] = _sum127(total[i, 0], total[i, 1], c0, c1)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _times127(x: Any, y: Any, out: Any) -> None:
     for i in range(out.shape[0]):
         out[i, 0], out[i, 1] = _near_product127(x[i, 0], x[i, 1], y[i, 0], y[i, 1])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _scale127(x: Any, weight: Any, out: Any) -> None:
     w0, w1 = weight[0], weight[1]
     for i in range(out.shape[0]):
@@ -114,7 +114,7 @@ def _scale127(x: Any, weight: Any, out: Any) -> None:
         out[i, 0], out[i, 1] = _sum127(t0, t1, _U0, _U0)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def _cut127(words: Any, mask: Any) -> Any:
     """Cut pairs of words to the bits of a mask, in place; not zero when one of them is all 127 ones."""
     found, m0, m1 = _U0, mask[0], mask[1]
@@ -125,7 +125,7 @@ def _cut127(words: Any, mask: Any) -> Any:
     return found
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def mix127(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any:
     """As `mix61` for M127: x, y (n, 2), coins (K, n, 2), masks (K, 2), weights (R, 1 + K, 2), out (R, n, 2)."""
     n, found = x.shape[0], _U0
@@ -145,7 +145,7 @@ def mix127(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> An
     return found
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def shifted127(coins: Any, weights: Any, bits: Any, out: Any) -> None:
     """out = sum over k of weights[k] * (coins[k] >> bits), for M127 and 0 < bits < 127: coins (K, n, 2), out (n, 2)."""
     for i in range(out.shape[0]):
@@ -158,14 +158,14 @@ def shifted127(coins: Any, weights: Any, bits: Any, out: Any) -> None:
             out[i, 0], out[i, 1] = _sum127(out[i, 0], out[i, 1], c0, c1)
 
 
-@njit(inline="always", cache=True)  # type: ignore[untyped-decorator]
+@njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
 def _shift127(low: Any, high: Any, bits: Any) -> Any:
     if bits >= 64:
         return high >> np.uint64(bits - 64), _U0
     return (low >> np.uint64(bits)) | (high << np.uint64(64 - bits)), high >> np.uint64(bits)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def unmask127(opened: Any, bits: Any, constant: Any, out: Any) -> None:
     """out = (opened >> bits) - constant - out, for M127: what truncation does with an opened number."""
     k0, k1 = constant[0], constant[1]

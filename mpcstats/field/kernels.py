@@ -18,6 +18,7 @@ from numba import njit, types, uint64, vectorize
 from numba.extending import intrinsic
 
 __all__ = [
+    "CACHE",
     "add61",
     "add127",
     "compile_all",
@@ -37,7 +38,24 @@ _LOW63 = np.uint64((1 << 63) - 1)
 _ALL64 = np.uint64(0xFFFFFFFFFFFFFFFF)
 _U0, _U1, _U3, _U29, _U32, _U61, _U63 = (np.uint64(k) for k in (0, 1, 3, 29, 32, 61, 63))
 
-_inline: dict[str, Any] = {"inline": "always", "cache": True}
+
+def _cache_has_a_place() -> bool:
+    """Numba keeps compiled code beside this file or in the user's cache folder; a service account may have neither."""
+
+    def probe() -> None:
+        pass
+
+    try:
+        njit(cache=True)(probe)
+    except RuntimeError:
+        return False
+    return True
+
+
+CACHE = _cache_has_a_place()
+"""Without a place, every process compiles for itself, some seconds."""
+
+_inline: dict[str, Any] = {"inline": "always", "cache": CACHE}
 
 
 @njit(**_inline)  # type: ignore[untyped-decorator]
@@ -57,26 +75,26 @@ def _product61(a: Any, b: Any) -> Any:
     return _fold61(total)
 
 
-@vectorize([uint64(uint64, uint64)], nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@vectorize([uint64(uint64, uint64)], nopython=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def add61(a: Any, b: Any) -> Any:
     """a + b modulo 2^61-1."""
     s = a + b
     return s - _P61 if s >= _P61 else s
 
 
-@vectorize([uint64(uint64, uint64)], nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@vectorize([uint64(uint64, uint64)], nopython=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def sub61(a: Any, b: Any) -> Any:
     """a - b modulo 2^61-1."""
     return a - b if a >= b else a + _P61 - b
 
 
-@vectorize([uint64(uint64)], nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@vectorize([uint64(uint64)], nopython=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def neg61(a: Any) -> Any:
     """-a modulo 2^61-1."""
     return _P61 - a if a != _U0 else a
 
 
-@vectorize([uint64(uint64, uint64)], nopython=True, cache=True)  # type: ignore[untyped-decorator]
+@vectorize([uint64(uint64, uint64)], nopython=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def mul61(a: Any, b: Any) -> Any:
     """a * b modulo 2^61-1."""
     return _product61(a, b)
@@ -144,28 +162,28 @@ def _product127(a0: Any, a1: Any, b0: Any, b1: Any) -> Any:
     return low * keep, high * keep
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def add127(a: Any, b: Any, out: Any) -> None:
     """out = a + b modulo 2^127-1, for arrays (n, 2)."""
     for i in range(out.shape[0]):
         out[i, 0], out[i, 1] = _sum127(a[i, 0], a[i, 1], b[i, 0], b[i, 1])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def sub127(a: Any, b: Any, out: Any) -> None:
     """out = a - b modulo 2^127-1, for arrays (n, 2)."""
     for i in range(out.shape[0]):
         out[i, 0], out[i, 1] = _sum127(a[i, 0], a[i, 1], ~b[i, 0], _LOW63 & ~b[i, 1])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def mul127(a: Any, b: Any, out: Any) -> None:
     """out = a * b modulo 2^127-1, for arrays (n, 2)."""
     for i in range(out.shape[0]):
         out[i, 0], out[i, 1] = _product127(a[i, 0], a[i, 1], b[i, 0], b[i, 1])
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def scale127(a: Any, b: Any, out: Any) -> None:
     """out = a * b for an array (n, 2) and one element (2,)."""
     b0, b1 = b[0], b[1]
@@ -173,7 +191,7 @@ def scale127(a: Any, b: Any, out: Any) -> None:
         out[i, 0], out[i, 1] = _product127(a[i, 0], a[i, 1], b0, b1)
 
 
-@njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def neg127(a: Any, out: Any) -> None:
     """out = -a modulo 2^127-1, for arrays (n, 2)."""
     for i in range(out.shape[0]):
