@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
+import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 NAMES = ("northfield", "lakeside", "westbay")
+_MARK = ".mpcstats-demo"
 
 
 def demo(
@@ -36,7 +41,8 @@ def demo(
     source = _parties_folder(parties)
     folder = _fresh_folder(out)
     _prepare_kernels(console)
-    steps = _run(console, source, folder)
+    with _ended_by_signals():
+        steps = _run(console, source, folder)
     report = _report(steps, folder)
     _summary(console, steps, report, folder)
     console.print(f"\n[bold]done in {time.monotonic() - started:.0f} s[/bold]")
@@ -66,15 +72,52 @@ def _parties_folder(given: Path | None) -> Path:
 
 
 def _fresh_folder(out: Path) -> Path:
-    if out.exists():
-        # only what an earlier demonstration made is replaced
-        if any(out.iterdir()) and not (out / "parties").is_dir():
-            raise ConfigurationError(
-                f"{out} exists and is not from an earlier demonstration", hint="mpcstats demo --out FOLDER"
-            )
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
+    """An empty folder with our mark. Only a folder with the mark is replaced, whatever else looks like ours."""
+    other = "mpcstats demo --out FOLDER"
+    mark = out / _MARK
+    try:
+        if out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise ConfigurationError(f"{out} is not a folder", hint=other)
+        if out.is_dir() and any(out.iterdir()):
+            if not mark.is_file():
+                raise ConfigurationError(f"{out} exists and is not from an earlier demonstration", hint=other)
+            _refuse_while_nodes_run(out)
+            shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
+        mark.write_text("`mpcstats demo` made this folder, and replaces it when it runs again.\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the folder {out} cannot be made: {error.strerror}", hint=other) from None
     return out
+
+
+def _refuse_while_nodes_run(out: Path) -> None:
+    from mpcstats.node.lockfile import lock_holder
+
+    for name in NAMES:
+        process = lock_holder(out / "parties" / name / "state")
+        if process is not None:
+            raise ConfigurationError(
+                f"another demonstration runs in {out}: process {process} is its node {name}",
+                hint=f"wait for it, stop it with kill {process}, or mpcstats demo --out FOLDER",
+            )
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM (as of `timeout`) and SIGHUP (a closed terminal) end the run as Ctrl-C does: no node is left behind."""
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    # under nohup SIGHUP is ignored, and stays so
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _prepare_kernels(console: Console) -> None:
@@ -115,15 +158,22 @@ def _print_step(console: Console, number: int, total: int, title: str, step: Ste
     console.print(f"\n[bold]\\[{number}/{total}] {title}[/bold]   {step.seconds:.1f} s")
     for result in step.results:
         for line in result.headline().splitlines():
-            console.print(f"      {line}".rstrip())
+            console.print(f"  {line}".rstrip(), markup=False)
         entries = [entry for entry in result.run["opened"] if entry["values"]]
         opened = ", ".join(f"{entry['name']} ({entry['values']:,})" for entry in entries)
-        console.print(f"      opened: {opened}", style="dim")
+        _print_wrapped(console, "opened", opened, "dim")
         for line in result.withheld:
-            console.print(f"      withheld: {line}", style="yellow")
+            _print_wrapped(console, "withheld", line, "yellow")
     if step.check is not None:
         what, difference = step.check
-        console.print(f"      check on the pooled plaintext: {what}: [green]{difference:.1e}[/green]")
+        _print_wrapped(console, "check on the pooled plaintext", f"{what}: {difference:.2g}", "green")
+
+
+def _print_wrapped(console: Console, name: str, text: str, style: str) -> None:
+    width = min(max(console.width, 80), 120)
+    lines = textwrap.wrap(f"{name}: {text}", width, initial_indent=" " * 2, subsequent_indent=" " * 6)
+    for line in lines:
+        console.print(line, style=style, markup=False)
 
 
 def _report(steps: list[Step], folder: Path) -> Path:
@@ -137,7 +187,7 @@ def _report(steps: list[Step], folder: Path) -> Path:
         for k, result in enumerate(step.results):
             note = f"{step.check[0]}: {step.check[1]:.2g}" if step.check and not k else None
             title = step.title if not k else f"{step.title}: {result.outcome.analysis}"
-            sections.append(Section(title.capitalize(), result, note=note, p_text=p_text))
+            sections.append(Section(title[:1].upper() + title[1:], result, note=note, p_text=p_text))
     sections.append(Section("The exact curve beside the standard one", html=_picture(folder / SIDE_BY_SIDE)))
     rows = [
         {"analysis": step.title, "seconds": f"{step.seconds:.1f}", "values opened": f"{step.opened:,}"}
@@ -163,7 +213,7 @@ def _picture(path: Path) -> str:
 def _summary(console: Console, steps: list[Step], report: Path, folder: Path) -> None:
     from rich.table import Table
 
-    table = Table(title="what it cost, and what each party sent", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title="what it cost, and what each party sent", title_justify="left", box=None, pad_edge=False)
     table.add_column("analysis", no_wrap=True)
     for name in ("seconds", "opened", *NAMES):
         table.add_column(name, justify="right", no_wrap=True)
@@ -175,7 +225,9 @@ def _summary(console: Console, steps: list[Step], report: Path, folder: Path) ->
     console.print(table)
     console.print(f"\nreport    {report}")
     for step in steps:
-        console.print(f"          {', '.join(str(path.relative_to(folder)) for path in step.files)}", style="dim")
+        names = ", ".join(str(path.relative_to(folder)) for path in step.files)
+        for line in textwrap.wrap(names, 68):
+            console.print(f"          {line}", style="dim", markup=False)
 
 
 def _bytes(count: int) -> str:
