@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make, join and watch a consortium.", no_args_is_help=True)
+app = typer.Typer(help="Make, join and watch a consortium.", no_args_is_help=True, add_completion=False)
 
 Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 
@@ -118,7 +118,7 @@ def _confirm() -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError(
             "the fingerprints must be compared with the other parties first, for example by telephone",
-            hint="then repeat with --yes",
+            hint="compare them, and repeat the command with --yes",
         )
     if not typer.confirm("Did every party confirm its words, for example by telephone?"):
         raise ConfigurationError("the roster was not taken over")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from mpcstats.errors import MpcStatsError
+from mpcstats.errors import ConfigurationError, MpcStatsError
 
 __all__ = ["app", "main"]
 
@@ -53,8 +53,18 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Without a callback, typer would make `version` the only command."""
 
 
@@ -70,9 +80,16 @@ def main() -> None:
     """Entry point: an error of ours becomes a message and its exit code."""
     try:
         app()
-    except MpcStatsError as error:
+    except (MpcStatsError, OSError) as problem:
+        error = problem if isinstance(problem, MpcStatsError) else _of_the_system(problem)
         typer.echo(f"mpcstats: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _of_the_system(error: OSError) -> ConfigurationError:
+    """A file that cannot be written, a full disk."""
+    where = f"{error.filename}: " if error.filename else ""
+    return ConfigurationError(f"{where}{error.strerror or error}", hint="check path, permissions and free space")
 
 
 def _installed(name: str) -> bool:

@@ -13,7 +13,7 @@ from mpcstats.errors import DeadlineExceeded
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make, start and stop a party's node.", no_args_is_help=True)
+app = typer.Typer(help="Make, start and stop a party's node.", no_args_is_help=True, add_completion=False)
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The party's directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from mpcstats.errors import ConfigurationError
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Run an analysis with all parties.", no_args_is_help=True)
+app = typer.Typer(help="Run an analysis with all parties.", no_args_is_help=True, add_completion=False)
 
 Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="PREFIX", help="Write tables and plots PREFIX.*")]
@@ -134,12 +137,25 @@ def _level(text: str) -> str | int | float | bool:
     return text
 
 
+def _check_prefix(out: Path) -> None:
+    """Before the run: what it opens is opened even if nothing can be written afterwards."""
+    if out.is_dir():
+        raise ConfigurationError(
+            f"{out} is a folder, and --out is the beginning of file names", hint=f"--out {out / 'result'}"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{out.parent} is not writable", hint="--out PREFIX in another folder")
+
+
 def _run(party: Path, plain: dict[str, Any], out: Path | None, as_json: bool) -> None:
     from mpcstats.sdk.connect import NodeClient
     from mpcstats.sdk.results import wrap
     from mpcstats.study.spec import parse_spec
 
     spec = parse_spec(plain)
+    if out is not None:
+        _check_prefix(out)
     outcome = NodeClient(party).run(spec, lambda text: typer.echo(f"  {text}", err=True))
     result = wrap(outcome)
     typer.echo(outcome.to_json() if as_json else result.summary())

@@ -36,11 +36,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.node.identity import load_identity
-from mpcstats.node.roster import Address, PartyName, Role, Roster, load_roster, parse_toml, read_model
+from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster, parse_toml, read_model
 from mpcstats.study.policy import Policy, load_policy
 from mpcstats.transport.tls import KeyPair
 
@@ -64,6 +64,16 @@ class NetworkConfig(_Section):
 
     listen: Address
     advertise: Address
+
+    @field_validator("advertise")
+    @classmethod
+    def _can_be_dialled(cls, address: str) -> str:
+        if address_parts(address)[0] in {"0.0.0.0", "[::]"}:  # noqa: S104
+            raise ValueError(
+                f"{address} is every address of this machine, and none that others can dial; name one, such as "
+                f"mpc.example.org:{address_parts(address)[1]} (party init --advertise)"
+            )
+        return address
 
 
 class DatasetConfig(_Section):

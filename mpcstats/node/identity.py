@@ -90,7 +90,8 @@ def load_identity(directory: Path, name: str) -> KeyPair:
         They are missing, readable by others, expired, or made for another name.
     """
     keys = directory / "keys"
-    hint = f"mpcstats party init {directory} --name {name}"
+    # a party's files without --name: only the keys are made
+    hint = f"mpcstats party init {directory}" + ("" if (directory / "party.toml").exists() else f" --name {name}")
     try:
         mode = (keys / _KEY_FILE).stat().st_mode
         pair = KeyPair((keys / _KEY_FILE).read_bytes(), (keys / _CERTIFICATE_FILE).read_bytes())

@@ -30,12 +30,21 @@ _DATASET = """
 # table = "data/cohort.csv"
 # dictionary = "dictionary.toml"
 # genotypes = "data/genotypes"    # PLINK prefix, optional
+# id = "IID"                      # column of the table that names the people of the genotypes
 """
 
 _POLICY = """\
 apiVersion = "mpcstats/v1"
 kind = "Policy"
 extends = "standard"
+
+# The analyses that may run on this party's data; all of them unless listed:
+# analyses = ["count", "kaplan-meier"]
+#
+# Own values in place of the preset's. Of all parties' values the strictest is in force.
+# [disclosure]
+# exact_curve = true    # every time of an event; without it no log-rank test
+# all_variants = true   # effect and standard error of every variant; without it no GWAS
 """
 
 

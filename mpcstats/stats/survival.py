@@ -97,7 +97,7 @@ async def joint_logrank(
         raise DisclosureRefused(
             "the log-rank test opens the exact table of events, which the rules do not allow "
             f"({ruling.cite('exact_curve')})",
-            hint="ask that party to allow exact_curve for this data set, or release the rounded curve only",
+            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or the rounded curve",
         )
     events, censored, hidden = await _exact_counts(session, plan, own, dealers, ruling)
     if hidden.any() and (~hidden).sum() < 2:

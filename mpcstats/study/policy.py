@@ -97,7 +97,18 @@ def parse_policy(plain: Mapping[str, Any], source: str = "policy") -> Policy:
         return Policy.model_validate(plain)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"{source} is not valid: {problems}") from None
+        raise ConfigurationError(f"{source} is not valid: {problems}", hint=_known(error)) from None
+
+
+def _known(error: ValidationError) -> str | None:
+    """The settings there are, when one was written that does not exist."""
+    unknown = {e["loc"][:-1] for e in error.errors() if e["type"] == "extra_forbidden"}
+    known = []
+    if () in unknown:
+        known.append(f"settings: {', '.join(Policy.model_fields)}")
+    if ("disclosure",) in unknown:
+        known.append(f"settings of [disclosure]: {', '.join(_Disclosure.model_fields)}")
+    return "; ".join(known) or None
 
 
 def load_policy(path: Path) -> Policy:

@@ -43,6 +43,7 @@ def test_help_is_quick_and_loads_nothing_heavy():
 
 def test_version_and_unknown_commands():
     assert run("version").startswith("mpcstats ")
+    assert run("--version") == run("version")
     run("dance", code=2)
     run("party", "dance", code=2)
     run("party", "init", code=2)
@@ -94,6 +95,7 @@ def test_a_roster_without_the_own_key_is_refused(tmp_path):
 
 def test_errors_are_a_sentence_a_code_and_the_next_step(tmp_path, monkeypatch, capfd):
     run("party", "init", tmp_path / "p", "--name", "northfield")
+    cards = three_parties(tmp_path)
     cases = [
         (("party", "start", tmp_path / "nowhere"), 2, "E1100", "party init"),
         (("party", "init", tmp_path / "q", "--name", "North Field"), 2, "E1100", "cannot name a party"),
@@ -107,6 +109,10 @@ def test_errors_are_a_sentence_a_code_and_the_next_step(tmp_path, monkeypatch, c
             "E1201",
             "conf_level",
         ),
+        (("party", "init", tmp_path / "r", "--name", "rr", "--listen", "0.0.0.0:4710"), 2, "E1100", "--advertise"),
+        (("consortium", "new", "demo", *cards, "-o", tmp_path / "none" / "roster.toml"), 2, "E1100", "No such file"),
+        (("run", "count", "--party", tmp_path / "p", "--out", tmp_path), 2, "E1100", "is a folder"),
+        (("run", "count", "--party", tmp_path / "p", "--out", cards[0] / "x"), 2, "E1100", "exists"),
     ]
     for arguments, code, error, says in cases:
         monkeypatch.setattr(sys, "argv", ["mpcstats", *map(str, arguments)])
@@ -118,3 +124,14 @@ def test_errors_are_a_sentence_a_code_and_the_next_step(tmp_path, monkeypatch, c
         assert says in printed.err
         assert "Traceback" not in printed.err
         assert printed.out == ""
+
+
+def test_the_next_step_makes_a_lost_key_anew(tmp_path):
+    run("party", "init", tmp_path / "p", "--name", "northfield")
+    for file in (tmp_path / "p" / "keys").iterdir():
+        file.unlink()
+    with pytest.raises(ConfigurationError) as caught:
+        run("party", "card", tmp_path / "p")
+    assert caught.value.hint == f"mpcstats party init {tmp_path / 'p'}"
+    run(*caught.value.hint.split()[1:])
+    assert "northfield" in run("party", "card", tmp_path / "p")

@@ -3,6 +3,7 @@ import pytest
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.setup import create_keys, create_party, make_card
+from mpcstats.study.policy import Policy
 
 GOOD = """\
 apiVersion = "mpcstats/v1"
@@ -129,3 +130,20 @@ def test_a_wrong_new_party_leaves_nothing_behind(tmp_path):
     with pytest.raises(ConfigurationError, match="listen"):
         create_party(tmp_path / "x", name="westbay", listen="nowhere", advertise="a.example:1")
     assert not (tmp_path / "x").exists()
+
+
+def test_the_settings_in_a_new_policy_are_settings_and_others_are_refused(tmp_path):
+    create_party(tmp_path / "w", name="westbay", listen="127.0.0.1:4710", advertise="127.0.0.1:4710")
+    file = tmp_path / "w" / "policy.toml"
+    assert PartyDirectory(tmp_path / "w", {}).policy() == Policy.preset("standard")
+    as_made = file.read_text()
+    settings = [line.removeprefix("# ") for line in as_made.splitlines() if " = " in line or line.startswith("# [")]
+    file.write_text("\n".join(settings))
+    policy = PartyDirectory(tmp_path / "w", {}).policy()
+    assert policy.analyses == ("count", "kaplan-meier")
+    assert policy.rules.exact_curve
+    assert policy.rules.all_variants
+    file.write_text("[disclosure]\nminimum_cuont = 3\n")
+    with pytest.raises(ConfigurationError) as caught:
+        PartyDirectory(tmp_path / "w", {}).policy()
+    assert "minimum_count" in caught.value.hint

@@ -103,7 +103,7 @@ async def joint_linear_scan(
     if not ruling.rules.all_variants:
         raise DisclosureRefused(
             f"statistics of all variants are not allowed ({ruling.cite('all_variants')})",
-            hint="ask that party to allow all_variants for this data set",
+            hint="all_variants = true under [disclosure] in the policy.toml of every party named",
         )
     model = await fit_null_model(session, plan, own, dealers, ruling)
     _declare(session, plan.variant_count)
