@@ -46,6 +46,10 @@ _VISIBLE = 56
 
 _BLOCK_CELLS = 1 << 22
 
+_NOTHING_LEFT = 2.0**-32
+"""Of s_xx / people: below it is rounding, left by a variant that the intercept and the covariates explain (everybody
+heterozygous, a covariate made from the variant). One carrier among 10^6 people has 10^-6."""
+
 
 @dataclass(frozen=True)
 class _Sums:
@@ -223,7 +227,9 @@ def _outcome(
     codes[~passes] = "CONST_OMITTED_ALLELE" if minimum <= 1 else "MAC_BELOW_MINIMUM"
     codes[observed <= model.order + 1] = "SAMPLE_CT<=PREDICTOR_CT"
     scale = model.residual_scale
-    s_xx, s_xy = joined("s_xx") * model.people, joined("s_xy") * math.sqrt(model.people) * scale
+    unexplained = joined("s_xx")
+    s_xx = np.where(unexplained > _NOTHING_LEFT, unexplained, 0.0) * model.people
+    s_xy = joined("s_xy") * math.sqrt(model.people) * scale
     degrees = observed - model.order - 1
     # where calls are missing, all three are over s_yy: a common factor changes neither effect nor standard error
     table = linear_table(variants, joined("a1_is_alt"), observed, s_xx, s_xy, scale**2, degrees, codes)
