@@ -100,7 +100,10 @@ def _begin(house: House, run_id: bytes, spec: AnalysisSpec, plan: Plan, accepted
         if (answer.rules_json != "") != (name in house.roster.data_parties):
             raise FrameRejected("answered with rules that do not fit its role", party=name)
         if answer.rules_json:
-            by_party |= rules_from_json(f'{{"{name}":{answer.rules_json}}}', name)
+            own = rules_from_json(f'{{"{name}":{answer.rules_json}}}', name)
+            if set(own) != {name}:
+                raise FrameRejected("answered with the rules of other parties", party=name)
+            by_party |= own
     rules = all_rules(spec, by_party)
     return Begin(
         session_id=secrets.token_bytes(SESSION_ID_BYTES),

@@ -1,7 +1,8 @@
 """A node's log: JSON lines in logs/node.log, and readable lines on the terminal.
 
 Events carry identifiers, codes, names and counts. Whatever could hold records or shares (arrays, tables, bytes) is
-withheld by the last processor, whoever logs it.
+withheld by the last processor, whoever logs it. Names that come from other parties cannot begin a line of their own or
+steer a terminal: what does not print is escaped.
 """
 
 from __future__ import annotations
@@ -89,7 +90,14 @@ def _withheld(value: Any) -> Any:
     if value is None or type(value) in (bool, int, float):
         return value
     if type(value) is str:
-        return value if len(value) <= _LONGEST else value[:_LONGEST] + "..."
+        return _printable(value if len(value) <= _LONGEST else value[:_LONGEST] + "...")
     if type(value) in (list, tuple) and len(value) <= 20 and all(type(item) in (str, int) for item in value):
         return [_withheld(item) for item in value]
     return f"<{type(value).__name__} withheld>"
+
+
+def _printable(text: str) -> str:
+    """Line breaks, escape sequences, changes of direction and the like as \\n, \\x1b, \\u202e."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

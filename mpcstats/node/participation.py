@@ -261,7 +261,7 @@ def rules_from_json(text: str, sender: str) -> dict[str, DisclosureRules]:
         rules = {owner: _RULES.validate_json(json.dumps(rule), strict=True) for owner, rule in plain.items()}
         if rules_to_json(rules) != text:
             raise ValueError("not what rules_to_json writes")
-    except (ValueError, AttributeError, TypeError, ValidationError):
+    except (ValueError, AttributeError, TypeError, RecursionError, ValidationError):
         raise FrameRejected("sent rules that are not valid", party=sender) from None
     return rules
 

@@ -51,7 +51,7 @@ def plan_from_json(text: str, sender: str) -> Plan:
         cls = _KINDS[plain.pop("kind")]
         plan: Plan = TypeAdapter(cls).validate_json(json.dumps(plain))
         sound = plan_to_json(plan) == text and _within_limits(plan)
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ValidationError):
         sound = False
     if not sound:
         raise FrameRejected("sent a plan that is not valid", party=sender)

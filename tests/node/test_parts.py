@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,16 +14,18 @@ import pytest
 
 from mpcstats import errors
 from mpcstats.errors import ConfigurationError, DataError, FrameRejected, MpcStatsError, PeerRefused
+from mpcstats.node.coordinator import _begin
 from mpcstats.node.failures import for_operator, for_peer, from_operator_failure, from_peer_failure
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.lockfile import hold_lock, lock_holder
 from mpcstats.node.logs import close_log, open_log, where_from
 from mpcstats.node.participation import rules_from_json, rules_to_json
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json
+from mpcstats.node.plan_codec import plan_from_json, plan_to_json, plan_to_plain
 from mpcstats.node.stderr_watch import refusal_reason
 from mpcstats.stats.contributions import AssociationPlan, CountPlan, SurvivalPlan
 from mpcstats.study.policy import Policy
-from mpcstats.wire.node_pb2 import Failure
+from mpcstats.study.spec import CountSpec, digest
+from mpcstats.wire.node_pb2 import Accepted, Failure
 
 # ---- log -------------------------------------------------------------------------------------------------------------
 
@@ -54,6 +57,19 @@ def test_a_log_withholds_everything_that_could_hold_records(tmp_path):
     assert event["array"] == "<ndarray withheld>"
     assert len(event["long"]) < 600
     assert (tmp_path / "logs" / "node.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_names_from_other_parties_do_not_make_lines_of_their_own(tmp_path):
+    terminal = io.StringIO()
+    log = open_log(tmp_path / "logs" / "node.log", node="alpha", level="info", terminal=terminal)
+    evil = "main\n2030-01-01T00:00:00Z info alpha finished\r\x1b[2K\u202e\u2028\x9b"
+    log.info("reserve", dataset=evil, many=["a", evil], plain="Zürich 東京")
+    close_log(log)
+    for text in (terminal.getvalue(), (tmp_path / "logs" / "node.log").read_text()):
+        assert text.count("\n") == 1
+        assert text.removesuffix("\n").isprintable()
+        assert "Zürich 東京" in text
+        assert "\\n2030" in text
 
 
 def test_an_unexpected_error_is_told_by_place_not_by_text():
@@ -151,6 +167,9 @@ def test_a_plan_is_read_back_the_same_to_the_type_of_its_levels(plan):
         "null",
         "[]",
         "{}",
+        "[" * 100_000,
+        '{"kind":' * 100_000,
+        '{"kind":' + "1" * 5000 + "}",
         '{"kind":"count"}',
         '{"kind":"other","by":[],"levels":[]}',
         '{"kind":"count","by":[],"levels":[] }',  # not canonical
@@ -284,6 +303,26 @@ def test_a_port_scan_does_not_flood_the_log(monkeypatch):
 
 
 # ---- rules -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_party_answers_with_its_own_rules_only():
+    """The answer is JSON: `{...},"alpha":{...}` would be rules of two parties, the second one somebody else's."""
+    text = rules_to_json({"beta": Policy.preset("standard").rules}).removeprefix('{"beta":').removesuffix("}")
+    weak = rules_to_json({"gamma": Policy.preset("open").rules}).removeprefix("{").removesuffix("}")
+    spec, plan = CountSpec(), CountPlan((), ())
+    house = SimpleNamespace(roster=SimpleNamespace(data_parties=("beta", "gamma"), digest=bytes(32), threshold=1))
+    answer = Accepted(rules_json=text, plan_digest=digest(plan_to_plain(plan)))
+    assert _begin(house, bytes(16), spec, plan, {"beta": answer, "gamma": answer}).rules_json
+    answer = Accepted(rules_json=f"{text},{weak}", plan_digest=digest(plan_to_plain(plan)))
+    with pytest.raises(FrameRejected, match="rules of other parties") as caught:
+        _begin(house, bytes(16), spec, plan, {"beta": answer})
+    assert caught.value.party == "beta"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{" * 100_000, '{"a":' * 100_000, '{"a":1}', '{"a":{}}'])
+def test_what_is_no_set_of_rules_is_refused(text):
+    with pytest.raises(FrameRejected, match="rules that are not valid"):
+        rules_from_json(text, "beta")
 
 
 @pytest.mark.parametrize("value", [str(2**61 - 1), str(2**60 + 11), "-1", "11.0", "true", '"11"', "null"])
