@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -117,13 +118,19 @@ def load_certificate(certificate_pem: bytes, name: str) -> x509.Certificate:
     try:
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound) as error:
+        public_key = certificate.public_key()
+    except (
+        ValueError,
+        x509.ExtensionNotFound,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        UnsupportedAlgorithm,
+    ) as error:
         raise ConfigurationError(
             f"the certificate of {name} cannot be read ({type(error).__name__})", party=name
         ) from None
     if names.get_values_for_type(x509.DNSName) != [tls_name(name)]:
         raise ConfigurationError(f"the certificate was not made for the name {name!r}", party=name)
-    public_key = certificate.public_key()
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
         raise ConfigurationError("the certificate's key is not an ECDSA P-256 key", party=name)
     now = datetime.datetime.now(datetime.UTC)

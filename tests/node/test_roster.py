@@ -1,4 +1,8 @@
+import base64
+
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity import create_identity
@@ -109,3 +113,31 @@ def test_one_operator_may_not_run_more_parties_than_the_threshold(cards):
         make_roster("demo", two)
     five = make_roster("demo", [*two, cards[3], cards[4]])
     assert five.threshold == 2
+    spelled = [changed(cards[0], operator="One  Company "), changed(cards[1], operator="one company"), cards[2]]
+    with pytest.raises(ConfigurationError, match="'One  Company ' operates 2 parties"):
+        make_roster("demo", spelled)
+
+
+@pytest.mark.parametrize("beside", ["second", "\n'''\n[[party]]\nname = 'x'\n", "a comment", "key"])
+def test_a_certificate_comes_alone(cards, beside):
+    """TLS trusts every certificate in the text, and the text is copied into rosters."""
+    second = {"second": cards[1].certificate, "key": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}
+    for text in (cards[0].certificate + second.get(beside, beside), second.get(beside, beside) + cards[0].certificate):
+        with pytest.raises(ConfigurationError, match=r"something else beside|cannot be read|not made for the name"):
+            make_roster("demo", [changed(cards[0], certificate=text), *cards[1:3]])
+
+
+def test_a_certificate_with_a_strange_curve_is_refused(cards):
+    plain = x509.load_pem_x509_certificate(cards[0].certificate_pem).public_bytes(Encoding.DER)
+    curve = bytes.fromhex("2a8648ce3d030107")
+    strange = base64.encodebytes(plain.replace(curve, curve[:-1] + b"\x08")).decode()
+    text = f"-----BEGIN CERTIFICATE-----\n{strange}-----END CERTIFICATE-----\n"
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        make_roster("demo", [changed(cards[0], certificate=text), *cards[1:3]])
+
+
+@pytest.mark.parametrize("content", [b"x = " + b"1" * 5000, b"x = " + b"[" * 50_000, b"\xff", b"x = 1 1"])
+def test_a_card_that_is_no_toml_is_refused(tmp_path, content):
+    (tmp_path / "card.toml").write_bytes(content)
+    with pytest.raises(ConfigurationError, match="is not TOML"):
+        load_card(tmp_path / "card.toml")
