@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -47,12 +48,16 @@ __all__ = ["CONTROL_SERVICE", "ControlService", "PeerService"]
 CONTROL_SERVICE = "mpcstats.v1.Control"
 _PING_SECONDS = 3.0
 
+# Runs that one party may ask for at the same time, the waiting ones included: nobody takes all the calls of a node.
+_RUNS_PER_PARTY = 12
+
 
 class PeerService(PeerServicer):
     """What other parties may ask of this node."""
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._asked: Counter[str] = Counter()
 
     async def Ping(self, _request: PingRequest, _context: Any) -> PingReply:
         """Name, roster and version of this party."""
@@ -63,7 +68,8 @@ class PeerService(PeerServicer):
         coordinator = self._house.roster.names[caller_index() - 1]
         async with Participation(self._house, coordinator) as participation:
             try:
-                await self._take_part(participation, coordinator, context)
+                with self._seat(coordinator):
+                    await self._take_part(participation, coordinator, context)
             except asyncio.CancelledError as error:
                 participation.log_failure(error)
                 raise
@@ -72,6 +78,16 @@ class PeerService(PeerServicer):
                 tell = _Teller(context)
                 tell(PartyMessage(refused=for_peer(error, self._house.name)))
                 await tell.done()
+
+    @contextlib.contextmanager
+    def _seat(self, coordinator: str) -> Iterator[None]:
+        if self._asked[coordinator] >= _RUNS_PER_PARTY:
+            raise FrameRejected(f"asks for more than {_RUNS_PER_PARTY} runs at the same time", party=coordinator)
+        self._asked[coordinator] += 1
+        try:
+            yield
+        finally:
+            self._asked[coordinator] -= 1
 
     async def _take_part(self, participation: Participation, coordinator: str, context: Any) -> None:
         limits = self._house.limits

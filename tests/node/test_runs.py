@@ -347,6 +347,33 @@ def test_another_study_digest_is_refused(network):
     assert network["alpha"].client.run(SPEC).run["parties"]
 
 
+def test_a_party_that_asks_for_many_runs_does_not_take_all_calls(network):
+    """Streams that say nothing: the node's operator and the other parties are served all the same."""
+
+    async def scenario():
+        directory = PartyDirectory(network.directories["gamma"])
+        key = PartyDirectory(network.directories["alpha"]).identity()
+        credentials = peer_credentials(key, directory.identity().certificate_pem)
+        address = directory.config.network.listen
+        async with grpc.aio.secure_channel(address, credentials, options=dial_options("gamma")) as channel:
+            calls = [PeerStub(channel).TakePart() for _ in range(140)]
+            answers = [asyncio.create_task(call.read()) for call in calls]
+            await asyncio.sleep(1)
+            status = await asyncio.to_thread(network["gamma"].client.status)
+            done, waiting = await asyncio.wait(answers, timeout=1)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*answers, return_exceptions=True)
+            return status, done, waiting
+
+    status, done, waiting = asyncio.run(scenario())
+    assert status["name"] == "gamma"
+    answers = [task.result() for task in done if task.exception() is None]
+    assert {answer.refused.code for answer in answers} == {"E1403"}
+    assert 0 < len(waiting) <= 12
+    assert network["alpha"].client.run(SPEC).run["parties"]
+
+
 def test_a_coordinator_that_goes_away_frees_the_slot(network):
     (answer,) = talk(network, "gamma", CoordinatorMessage(reserve=reservation(network)))
     assert answer.WhichOneof("content") == "accepted"
