@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Literal
 
@@ -71,7 +71,7 @@ class Consortium(ABC):
         time: str,
         event: str,
         by: str | None = None,
-        event_values: Sequence[Any] | None = None,
+        event_values: Sequence[Any] | str | float | None = None,
         where: str | None = None,
         conf_type: ConfidenceType = "log",
         conf_level: float = 0.95,
@@ -86,7 +86,7 @@ class Consortium(ABC):
         ----------
         time, event : str
             Columns: follow-up in whole multiples of `time_unit`, and whether the event happened.
-        event_values : sequence, optional
+        event_values : value or sequence of values, optional
             Values of `event` that are events; default 1 of 0/1, true, or 2 of 1/2, as in R.
         conf_type : {"log", "log-log", "plain", "logit", "arcsin"}
         missing : {"refuse", "drop"}
@@ -119,7 +119,7 @@ class Consortium(ABC):
         time: str,
         event: str,
         by: str,
-        event_values: Sequence[Any] | None = None,
+        event_values: Sequence[Any] | str | float | None = None,
         where: str | None = None,
         time_unit: float = 1.0,
         missing: Literal["refuse", "drop"] = "refuse",
@@ -149,7 +149,7 @@ class Consortium(ABC):
         self,
         *,
         phenotype: str,
-        covariates: Sequence[str] = (),
+        covariates: Sequence[str] | str = (),
         model: Literal["linear"] = "linear",
         release: Literal["all"] = "all",
         dataset: str = "main",
@@ -163,7 +163,7 @@ class Consortium(ABC):
         result = self._ask(
             type="gwas",
             phenotype=phenotype,
-            covariates=tuple(covariates),
+            covariates=(covariates,) if isinstance(covariates, str) else tuple(covariates),
             model=model,
             release=release,
             dataset=dataset,
@@ -173,5 +173,9 @@ class Consortium(ABC):
         return result
 
 
-def _values(values: Sequence[Any] | None) -> tuple[Any, ...] | None:
-    return None if values is None else tuple(value.item() if hasattr(value, "item") else value for value in values)
+def _values(values: Any) -> tuple[Any, ...] | None:
+    """One value stands for itself: a text is not a sequence of letters here."""
+    if values is None:
+        return None
+    several = isinstance(values, Iterable) and not isinstance(values, str)
+    return tuple(value.item() if hasattr(value, "item") else value for value in (values if several else (values,)))

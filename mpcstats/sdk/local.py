@@ -128,12 +128,16 @@ class LocalConsortium(Consortium):
         tables = {}
         for name, records in self._records.items():
             if records.genotypes is None:
+                if records.frame.empty:
+                    continue  # an empty site takes part with zeros
                 raise DataError(
                     "has no genotypes",
                     party=name,
                     hint='give a PLINK prefix: ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
                 )
             tables[name] = records.genotypes.variants
+        if not tables:
+            raise DataError("no institution has genotypes")
         first, *rest = tables
         for name in rest:
             if not tables[name].reset_index(drop=True).equals(tables[first].reset_index(drop=True)):

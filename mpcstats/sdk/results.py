@@ -405,9 +405,10 @@ class GwasResult(Result):
         return {"manhattan": cast("Figure", self.plot(kind="manhattan")), "qq": cast("Figure", self.plot(kind="qq"))}
 
     def write_plink(self, path: str | Path) -> Path:
-        """Write a PLINK 2 `.glm.linear` file."""
+        """Write a PLINK 2 `.glm.linear` file; folders are made as needed."""
         from mpcstats.stats.association_table import write_plink
 
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return write_plink(self.table, path)
 
     def html_tables(self) -> list[tuple[str, str]]:

@@ -137,6 +137,26 @@ def test_association_with_missing_calls_does_not_depend_on_the_split(tmp_path: P
         assert pytest.approx(-np.log10(oracle.pvalues[0]), abs=1e-5) == row.LOG10_P
 
 
+def test_an_empty_site_needs_no_genotypes(tmp_path: Path) -> None:
+    parties, traits, _ = genotype_sites(tmp_path, 3, 2)
+    with ms.local(parties) as consortium:
+        expected = consortium.gwas(phenotype="height", covariates=["age"])
+    with ms.local({"first": traits.iloc[:0], **parties}) as consortium:
+        table = consortium.gwas(phenotype="height", covariates="age").to_frame()
+    np.testing.assert_allclose(table["BETA"], expected.table["BETA"], rtol=1e-6)
+    assert expected.write_plink(tmp_path / "a" / "new" / "folder.glm.linear").exists()
+    with ms.local(dict.fromkeys(NAMES[:3], traits.iloc[:0])) as consortium, pytest.raises(DataError):
+        consortium.gwas(phenotype="height")
+
+
+def test_one_value_may_stand_without_a_list(lung: pd.DataFrame) -> None:
+    words = lung.assign(status=np.where(lung["status"] == 1, "dead", "alive"))
+    with ms.local(split(words, 3, 1)) as consortium:
+        assert consortium.kaplan_meier(time="time", event="status", event_values="dead").medians["median"][0] == 310
+    with ms.local(split(lung, 3, 1)) as consortium:
+        assert consortium.kaplan_meier(time="time", event="status", event_values=1).medians["median"][0] == 310
+
+
 @pytest.mark.parametrize(("sites", "seed"), [(2, 1), (3, 2), (3, 6), (7, 4)])
 def test_a_variant_that_the_covariates_explain_has_no_result(tmp_path: Path, sites: int, seed: int) -> None:
     parties, traits, calls = genotype_sites(tmp_path, sites, seed)
