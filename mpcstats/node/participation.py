@@ -77,12 +77,15 @@ class Participation:
         self._rules: dict[str, DisclosureRules]
         self._log = house.log
         self._channel: GrpcChannel | None = None
+        self._failure: BaseException | None = None
 
     async def __aenter__(self) -> Participation:
         return self
 
     async def __aexit__(self, *reason: Any) -> None:
-        await self._slot.__aexit__(*reason)
+        # a failure that was answered on the wire is one for the counters, too
+        failure = self._failure
+        await self._slot.__aexit__(*(reason if failure is None else (type(failure), failure, failure.__traceback__)))
 
     async def release(self) -> None:
         """Give the slot back: the run is finished here."""
@@ -110,6 +113,8 @@ class Participation:
             on_queued()
         await self._slot.enter_async_context(house.jobs.slot(request.run_id.hex(), house.limits.queue_seconds))
         self._prepared = await self._prepare(proposed)
+        if self._prepared.report is not None:
+            self._log.info("prepared", **asdict(self._prepared.report))
         if plan_to_plain(self._prepared.plan) != plan_to_plain(proposed):
             raise Divergence(
                 f"the dictionary or variant list here leads to another plan than at {self._coordinator}",
@@ -183,6 +188,7 @@ class Participation:
 
     def log_failure(self, error: BaseException) -> None:
         """Write down why the run did not happen, with all that may be known in this house."""
+        self._failure = error
         if isinstance(error, MpcStatsError):
             self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
         elif isinstance(error, asyncio.CancelledError):

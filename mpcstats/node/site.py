@@ -11,7 +11,7 @@ from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasource import Dataset, load
 from mpcstats.node.genotypes import open_genotypes
-from mpcstats.node.preparation import prepare
+from mpcstats.node.preparation import Preparation, prepare_with_report
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.dictionary import load_dictionary
 from mpcstats.study.plan import make_plan
@@ -29,6 +29,7 @@ class Prepared:
     contribution: Contribution | None
     rules: DisclosureRules | None
     variants: pd.DataFrame | None
+    report: Preparation | None = None
 
 
 class Site:
@@ -90,8 +91,8 @@ class Site:
         records = load(source, self._name, dictionary)
         variants = records.genotypes.variants if records.genotypes is not None else None
         plan = make_plan(spec, dictionary, variants)
-        contribution = prepare(spec, plan, records, dictionary, self._name)
-        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=variants)
+        contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
+        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=variants, report=report)
 
     def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
         if not self.has_data:

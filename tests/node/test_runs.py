@@ -110,6 +110,10 @@ def test_a_run_gives_the_pooled_counts_at_every_party_with_data(network):
     assert next(iter(again.tables.values()))["count"].tolist() == [40, 20]
     for node in network:  # a slot may be freed a moment later than the outcome arrives
         assert soon(lambda node=node: node.client.status()["finished_runs"] == 2)
+    # the owner's log says how many rows went in; nobody else's does
+    prepared = network["alpha"].wait_event("prepared")
+    assert (prepared["rows"], prepared["selected"], prepared["used"]) == (30, 30, 30)
+    assert not any(event["event"] == "prepared" for event in network["gamma"].events)
 
 
 def test_two_operators_at_once_take_turns(network):
@@ -134,6 +138,7 @@ def test_a_party_with_bad_data_is_named_and_keeps_the_reason(network):
     assert caught.value.party == "beta"
     assert "E1300" in caught.value.message
     assert "age" not in caught.value.message
+    assert soon(lambda: network["beta"].client.status()["failed_runs"] == 1)
     reason = network["beta"].wait_event("run_failed", code="E1300")["reason"]
     assert "age" in reason  # the owner can repair it
     assert "column" not in json.dumps([e for e in network["alpha"].events if e["event"] == "run_failed"])
