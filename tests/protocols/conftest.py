@@ -1,4 +1,4 @@
-"""Circuits between seven parties take most of the time and none of the variety: they run in the long suite."""
+"""Circuits between five and seven parties take most of the time and none of the variety: they run in the long suite."""
 
 from __future__ import annotations
 
@@ -19,5 +19,5 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them."""
     for item in items:
-        if item.path.stem in LONG and "m=7" in item.nodeid:
+        if item.path.stem in LONG and ("m=7" in item.nodeid or "m=5" in item.nodeid):
             item.add_marker(pytest.mark.long)
