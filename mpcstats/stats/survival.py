@@ -53,6 +53,7 @@ async def joint_kaplan_meier(
         "confidence interval": f"{conf_type}, level {conf_level:g}",
         "standard error": "Greenwood, of the survival probability",
         "median": "R's quantile rule: where the curve meets one half; the middle of a flat part exactly at one half",
+        "event": _event(plan),
         "ties": "events come before censorings at the same time",
         "missing": "complete cases on the group column",
     }
@@ -118,10 +119,16 @@ async def joint_logrank(
         },
         {
             "test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R: rho = 0)",
+            "event": _event(plan),
             "missing": "complete cases on the group column",
         },
         _hidden(ruling, hidden),
     )
+
+
+def _event(plan: SurvivalPlan) -> str:
+    values = " or ".join(str(value) for value in plan.event_values)
+    return f"{plan.event} = {values}" if values else f"no value of {plan.event} is an event"
 
 
 def _names(plan: SurvivalPlan) -> list[str]:
