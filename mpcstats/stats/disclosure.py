@@ -15,7 +15,7 @@ from mpcstats.protocols import at_least, floor_divide, multiply
 from mpcstats.runtime import Session, Shared, concatenate, open_declared
 from mpcstats.types import DisclosureRules
 
-__all__ = ["COUNT_BITS", "Ruling", "open_counts", "release_counts", "require_people", "rounded_down"]
+__all__ = ["COUNT_BITS", "Ruling", "least_people", "open_counts", "release_counts", "require_people", "rounded_down"]
 
 COUNT_BITS = 29
 """Counts are below 2^29 people (537 million)."""
@@ -77,6 +77,14 @@ async def release_counts(
     above = await multiply(session, high, rounded.plus_int(-lowest))
     opened = await open_counts(session, visible.times_int(lowest) + above, name)
     return opened, opened > 0
+
+
+def least_people(released: NDArray[np.int64], rules: DisclosureRules) -> NDArray[np.int64]:
+    """The smallest counts that `release_counts` releases as these numbers; 0 where nothing is released."""
+    threshold, base = rules.minimum_count, rules.rounding_base
+    lowest = -(-threshold // base) * base
+    least = np.maximum(released - base // 2, threshold)
+    return np.where(released <= lowest, np.minimum(threshold, released), least)
 
 
 async def require_people(session: Session, counts: Shared, minimum: int, name: str, message: str) -> None:

@@ -20,9 +20,10 @@ from mpcstats.protocols import at_least, multiply, sum_of_inputs
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats import kaplan_meier as km
 from mpcstats.stats.contributions import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.disclosure import Ruling, open_counts, release_counts, rounded_down
+from mpcstats.stats.disclosure import Ruling, least_people, open_counts, release_counts, rounded_down
 from mpcstats.stats.logrank import logrank_test
 from mpcstats.stats.outcome import Outcome
+from mpcstats.types import DisclosureRules
 
 __all__ = ["joint_kaplan_meier", "joint_logrank"]
 
@@ -197,23 +198,31 @@ async def _rounded_counts(
     )
     total = cum[:groups, -1] + cum[groups:, -1]
     start, released = await release_counts(session, total, "people at start", rules)
-    # at risk just before a grid point: everybody less those who left up to the point before
-    left = cum[:groups] + cum[groups:]
-    gone = concatenate([left[:, :1].times_int(0), left[:, :-1]], axis=1)
-    at_risk = total.reshape(groups, 1) + (-gone)
-    floor = max(rules.at_risk_floor, rules.minimum_count)
-    visible = await at_least(session, at_risk, floor)
     steps = await rounded_down(session, cum, rules.step_minimum)
+    visible = await _visible(session, least_people(start, rules), steps[:groups] + steps[groups:], rules)
     shown = await multiply(session, concatenate([visible, visible]), steps)
     session.progress("curves rounded and cut on shares; opening what remains")
     ends = await open_counts(session, visible.sum(1), "visible grid points")
     levels = await open_counts(session, shown, "cumulative events and censorings")
     rounded = _midpoints(levels, rules.step_minimum)
     start, ends = np.where(released, start, 0), np.where(released, ends, 0)
-    # the rounded number at risk may be below the floor where the true one is not: such points are not shown either
-    before = start[:, None] - np.pad((rounded[:groups] + rounded[groups:])[:, :-1], ((0, 0), (1, 0)))
-    shown_floor = np.cumprod(before >= floor, axis=1).sum(axis=1)
-    return start, rounded[:groups], rounded[groups:], np.minimum(ends, shown_floor)
+    return start, rounded[:groups], rounded[groups:], ends
+
+
+async def _visible(session: Session, least: Counts, steps: Shared, rules: DisclosureRules) -> Shared:
+    """1 where enough people are certainly left after a grid point.
+
+    Decided from the released people at start and from steps alone: a cut at the true number at risk would be an
+    equation that, with the rounded numbers, gives exact counts. So would steps that add up to nearly everybody.
+    """
+    groups, points = steps.shape
+    floor = max(rules.at_risk_floor, rules.minimum_count)
+    if floor == 0:
+        return steps.times_int(0).plus_int(1)
+    # events and censorings up to the point before are each up to step_minimum - 1 more than their steps
+    unseen = np.where(np.arange(points) > 0, 2 * (rules.step_minimum - 1), 0)
+    certain = (-steps.times_int(rules.step_minimum)).plus(M61.from_int64(least.reshape(groups, 1) - unseen))
+    return await at_least(session, certain, floor)
 
 
 def _midpoints(levels: Counts, step: int) -> Counts:
