@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,7 @@ from mpcstats.node.datasource import Dataset, load
 from mpcstats.node.genotypes import open_genotypes
 from mpcstats.node.preparation import Preparation, prepare_with_report
 from mpcstats.stats.contributions import Contribution, Plan
-from mpcstats.study.dictionary import load_dictionary
+from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.plan import make_plan
 from mpcstats.study.spec import AnalysisSpec, GwasSpec
 from mpcstats.types import DisclosureRules
@@ -70,7 +70,7 @@ class Site:
         dataset = self._dataset(spec)
         genotypes = _genotypes(spec, dataset)
         variants = open_genotypes(genotypes, self._name).variants if genotypes is not None else None
-        return make_plan(spec, load_dictionary(dataset.dictionary), variants)
+        return _plan(spec, load_dictionary(dataset.dictionary), variants)
 
     def prepare(self, spec: AnalysisSpec, proposed: Plan) -> Prepared:
         """Read this party's data and form its contribution.
@@ -90,7 +90,7 @@ class Site:
         source = Dataset(dataset.table, genotypes=_genotypes(spec, dataset), id=dataset.id)
         records = load(source, self._name, dictionary)
         variants = records.genotypes.variants if records.genotypes is not None else None
-        plan = make_plan(spec, dictionary, variants)
+        plan = _plan(spec, dictionary, variants)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
         return Prepared(plan=plan, contribution=contribution, rules=rules, variants=variants, report=report)
 
@@ -102,6 +102,11 @@ class Site:
                 hint="ask for the analysis at a party with role 'data'",
             )
         return self._directory.dataset(spec.dataset)
+
+
+def _plan(spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> Plan:
+    """The plan, bound to the whole dictionary: units, missing values and who is a person are not in the plan itself."""
+    return replace(make_plan(spec, dictionary, variants), dictionary=dictionary.digest().hex())
 
 
 def _genotypes(spec: AnalysisSpec, dataset: DatasetConfig) -> Path | None:

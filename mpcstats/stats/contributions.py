@@ -34,6 +34,8 @@ class CountPlan:
 
     by: tuple[str, ...]
     levels: tuple[tuple[Level, ...], ...]
+    dictionary: str = ""
+    """SHA-256 (hex) of the data dictionary: columns of equal names must mean the same at every party."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,6 +53,7 @@ class SurvivalPlan:
     unit: float
     event: str
     event_values: tuple[Level, ...]
+    dictionary: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -74,6 +77,7 @@ class AssociationPlan:
     half_widths: tuple[float, ...] = ()
     """Public middle and half width of the range of the phenotype and each covariate (phenotype first), from the
     dictionary: numbers are shared as (x - center) / half_width. Empty: 0 and 1."""
+    dictionary: str = ""
 
 
 @dataclass(frozen=True)

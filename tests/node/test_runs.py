@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 
 import grpc
 import pytest
@@ -24,6 +25,7 @@ from mpcstats.node.participation import rules_from_json, rules_to_json
 from mpcstats.node.plan_codec import plan_to_json
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.stats.contributions import CountPlan
+from mpcstats.study.dictionary import parse_dictionary
 from mpcstats.study.spec import CountSpec, GwasSpec, LogrankSpec, canonical_json
 from mpcstats.testing.processes import PartyFiles, ProcessNetwork, make_party_directories
 from mpcstats.transport.tls import dial_options, peer_credentials
@@ -114,6 +116,27 @@ def test_a_run_gives_the_pooled_counts_at_every_party_with_data(network):
     prepared = network["alpha"].wait_event("prepared")
     assert (prepared["rows"], prepared["selected"], prepared["used"]) == (30, 30, 30)
     assert not any(event["event"] == "prepared" for event in network["gamma"].events)
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ('id = "test"', 'id = "test"\nunit_of_count = "score"'),  # people here, rows there
+        ('name = "age"\ntype = "integer"', 'name = "age"\nunit = "mo"\ntype = "integer"'),
+        ("range = [0, 120]", "range = [0, 1440]"),
+    ],
+)
+def test_parties_whose_dictionaries_differ_do_not_run(network, text, other):
+    """None of these is in the plan of a count by sex: the numbers would be added all the same."""
+    file = network.directories["beta"] / "dictionary.toml"
+    assert text in DICTIONARY
+    file.write_text(DICTIONARY.replace(text, other))
+    try:
+        with pytest.raises(PeerRefused, match="E1502") as caught:
+            network["alpha"].client.run(CountSpec(by=("sex",), where="age > 40"))
+    finally:
+        file.write_text(DICTIONARY)
+    assert caught.value.party == "beta"
 
 
 def test_two_operators_at_once_take_turns(network):
@@ -270,7 +293,11 @@ def test_a_party_is_no_operator_elsewhere(network):
 # ---- a coordinator that does not keep to the rules -------------------------------------------------------------------
 
 
-PLAN = CountPlan(by=("sex",), levels=(("F", "M"),))
+PLAN = CountPlan(
+    by=("sex",),
+    levels=(("F", "M"),),
+    dictionary=parse_dictionary(tomllib.loads(DICTIONARY)).digest().hex(),
+)
 
 
 def reservation(network, **changes):
