@@ -19,7 +19,19 @@ from numba import njit, uint64
 
 from mpcstats.field.kernels import CACHE, _fold61, _near_product127, _product61
 
-__all__ = ["accumulate61", "accumulate127", "compile_all", "mix61", "mix127", "shifted127", "unmask127"]
+__all__ = [
+    "accumulate61",
+    "accumulate127",
+    "accumulate_rows61",
+    "accumulate_rows127",
+    "blend61",
+    "blend127",
+    "compile_all",
+    "mix61",
+    "mix127",
+    "shifted127",
+    "unmask127",
+]
 
 _P61 = np.uint64((1 << 61) - 1)
 _LOW63 = np.uint64((1 << 63) - 1)
@@ -77,6 +89,34 @@ def mix61(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any
                 if weights[r, 1 + k] != _U0:
                     accumulate61(row, coins[k, start:stop], weights[r, 1 + k])
     return found
+
+
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
+def blend61(x: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any:
+    """out[r] = W[r, 0] x + sum over k of W[r, 1 + k] coin[k] for M61; shapes and result as for `mix61`."""
+    n, found = x.shape[0], _U0
+    for start in range(0, n, _CHUNK):
+        stop = min(n, start + _CHUNK)
+        for k in range(coins.shape[0]):
+            found |= _cut61(coins[k, start:stop], masks[k])
+        for r in range(weights.shape[0]):
+            row = out[r, start:stop]
+            _scale61(x[start:stop], weights[r, 0], row)
+            for k in range(coins.shape[0]):
+                if weights[r, 1 + k] != _U0:
+                    accumulate61(row, coins[k, start:stop], weights[r, 1 + k])
+    return found
+
+
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
+def accumulate_rows61(total: Any, at: Any, received: Any, weights: Any) -> None:
+    """total[r, at : at + n] += W[r] received, for M61: total (R, any), received (n,), weights (R,)."""
+    n = received.shape[0]
+    for start in range(0, n, _CHUNK):
+        stop = min(n, start + _CHUNK)
+        for r in range(total.shape[0]):
+            if weights[r] != _U0:
+                accumulate61(total[r, at + start : at + stop], received[start:stop], weights[r])
 
 
 @njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
@@ -146,6 +186,34 @@ def mix127(x: Any, y: Any, coins: Any, masks: Any, weights: Any, out: Any) -> An
 
 
 @njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
+def blend127(x: Any, coins: Any, masks: Any, weights: Any, out: Any) -> Any:
+    """As `blend61` for M127."""
+    n, found = x.shape[0], _U0
+    for start in range(0, n, _CHUNK):
+        stop = min(n, start + _CHUNK)
+        for k in range(coins.shape[0]):
+            found |= _cut127(coins[k, start:stop], masks[k])
+        for r in range(weights.shape[0]):
+            row = out[r, start:stop]
+            _scale127(x[start:stop], weights[r, 0], row)
+            for k in range(coins.shape[0]):
+                if weights[r, 1 + k, 0] != _U0 or weights[r, 1 + k, 1] != _U0:
+                    accumulate127(row, coins[k, start:stop], weights[r, 1 + k])
+    return found
+
+
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
+def accumulate_rows127(total: Any, at: Any, received: Any, weights: Any) -> None:
+    """As `accumulate_rows61` for M127."""
+    n = received.shape[0]
+    for start in range(0, n, _CHUNK):
+        stop = min(n, start + _CHUNK)
+        for r in range(total.shape[0]):
+            if weights[r, 0] != _U0 or weights[r, 1] != _U0:
+                accumulate127(total[r, at + start : at + stop], received[start:stop], weights[r])
+
+
+@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
 def shifted127(coins: Any, weights: Any, bits: Any, out: Any) -> None:
     """out = sum over k of weights[k] * (coins[k] >> bits), for M127 and 0 < bits < 127: coins (K, n, 2), out (n, 2)."""
     for i in range(out.shape[0]):
@@ -193,5 +261,10 @@ def compile_all() -> None:
         )
         accumulate(kind, kind, word)
         accumulate(kind, received, word)
+        blend, accumulate_rows = (blend61, accumulate_rows61) if word is _U0 else (blend127, accumulate_rows127)
+        word_rows = np.zeros((1, *kind.shape[1:]), np.uint64)
+        for x in (kind, received):
+            blend(x, rows, word_rows, np.zeros((1, 2, *kind.shape[1:]), np.uint64), rows)
+            accumulate_rows(rows, 0, x, word_rows)
     shifted127(np.zeros((1, 1, 2), np.uint64), np.zeros((1, 2), np.uint64), 1, pair)
     unmask127(pair, 1, pair[0], pair)

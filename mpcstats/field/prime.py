@@ -83,6 +83,10 @@ class PrimeField:
 
     # --- conversion -------------------------------------------------------------------------------------------
 
+    def empty(self, shape: tuple[int, ...]) -> Elements:
+        """Room for elements; whatever is there is no element."""
+        return np.empty(self._words_shape(shape), np.uint64)
+
     def constant(self, value: int) -> Elements:
         """One element (shape ()) from any integer."""
         value %= self.modulus

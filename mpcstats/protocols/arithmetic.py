@@ -49,8 +49,8 @@ async def deal(
     if me in dealers:
         if own is None or field.shape(own) != shape:
             raise ValueError(f"party {session.name(me)} deals an array of another shape than {shape}")
-        common = {j: field.uniform(session.randomness.pair(me, j, label), shape) for j in committee.compressed(me)}
-        dealt = shamir.deal_compressed(field, committee, me, own, common)
+        streams = {j: session.randomness.pair(me, j, label) for j in committee.compressed(me)}
+        dealt = shamir.deal_compressed(field, committee, me, own, streams)
         shares[me] = dealt.pop(me)
         outgoing = dealt
     senders = [d for d in dealers if me in committee.sent_to(d)]

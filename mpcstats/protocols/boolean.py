@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from mpcstats.field import PrimeField
 from mpcstats.protocols.arithmetic import deal, multiply
@@ -10,10 +13,10 @@ from mpcstats.protocols.declare import protocol
 from mpcstats.runtime.opening import open_bits
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
-from mpcstats.sharing import boolean
+from mpcstats.sharing import blocks, boolean
 from mpcstats.sharing.committee import Subset
 
-__all__ = ["bit_and", "deal_planes", "to_arithmetic"]
+__all__ = ["and_planes", "bit_and", "deal_planes", "to_arithmetic"]
 
 
 async def deal_planes(
@@ -49,9 +52,26 @@ async def deal_planes(
 )
 async def bit_and(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
     """Bitwise AND of planes (broadcasting over the bit axis). One round; reveals nothing."""
+    (n, other), planes = (x.words.shape[1], y.words.shape[1]), np.arange(max(x.words.shape[1], y.words.shape[1]))
+    return await and_planes(session, x, planes if n > 1 else 0 * planes, y, planes if other > 1 else 0 * planes)
+
+
+async def and_planes(
+    session: Session,
+    x: BooleanShared,
+    left: NDArray[np.int64],
+    y: BooleanShared,
+    right: NDArray[np.int64],
+    out: boolean.Words | None = None,
+) -> BooleanShared:
+    """Plane left[k] of x AND plane right[k] of y, for each k; cost of `bit_and` of so many planes. Reveals nothing.
+
+    `out` (subsets of this party, len(left), words) takes the result; each row of it is contiguous.
+    """
     committee, me = session.committee, session.index
-    terms = boolean.cross_terms(committee, me, x.words, y.words)
-    shares, correction = boolean.redeal(committee, me, terms, session.randomness, session.label("and"))
+    terms = boolean.cross_terms(committee, me, x.words, left, y.words, right)
+    shares = np.empty((len(x.words), *terms.shape), np.uint64) if out is None else out
+    correction = boolean.redeal(committee, me, terms, session.randomness, session.label("and"), shares)
     data = np.ascontiguousarray(correction, "<u8").data.cast("B")
     outgoing = {j: data for j in committee.correction_subset(me) if j != me}
     senders = [d for d in session.others if me in committee.correction_subset(d)]
@@ -80,9 +100,7 @@ async def to_arithmetic(session: Session, bits: BooleanShared, field: PrimeField
     planes, lanes = bits.words.shape[1:]
     random_boolean, random_shared = await _random_bits(session, field, planes, lanes, bits.count)
     opened = await open_bits(session, bits ^ random_boolean, session.label("convert"))
-    public = boolean.unpack(opened, bits.count).astype(np.int64)
-    # b = e xor r = e + (1 - 2 e) r
-    return random_shared.times(field.from_int64(1 - 2 * public)).plus(field.from_int64(public))
+    return replace(random_shared, values=boolean.flip(field, random_shared.values, opened))
 
 
 async def _random_bits(
@@ -102,7 +120,7 @@ async def _random_bits(
     parts = [_common_elements(session, field, common, last, planes, count)]
     if dealers:
         dealt_planes = await deal_planes(session, own, dealers, (planes, lanes), count)
-        own_elements = None if own is None else field.from_int64(boolean.unpack(own, count).astype(np.int64))
+        own_elements = None if own is None else boolean.to_field(field, own, count)
         dealt = await deal(session, field, own_elements, dealers, (planes, count))
         for d in dealers:
             boolean_total = boolean_total ^ dealt_planes[d].words
@@ -119,13 +137,15 @@ def _common_elements(
     t = session.committee.t
     if common is None:
         return Shared(field, field.zeros((planes, count)), t)
-    bits = field.from_int64(boolean.unpack(common, count).astype(np.int64))
+    bits = boolean.to_field(field, common, count)
     return Shared(field, field.scale(bits, session.committee.prss_weight(field, last, session.index)), t)
 
 
 async def _xor_pairs(session: Session, parts: list[Shared]) -> list[Shared]:
     half = len(parts) // 2
     left, right = concatenate(parts[:half]), concatenate(parts[half : 2 * half])
-    merged = left + right - (await multiply(session, left, right)).times_int(2)
+    product = await multiply(session, left, right)
+    (values,) = blocks.combine(left.field, [left.values, right.values, product.values], [[1, 1, -2]])
+    merged = replace(left, values=values)
     size = parts[0].shape[0]
     return [merged[k * size : (k + 1) * size] for k in range(half)] + parts[2 * half :]

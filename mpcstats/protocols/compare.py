@@ -1,25 +1,19 @@
 """Comparison and bits of shared numbers, with perfectly hiding masks, modulo a Mersenne prime p = 2^n - 1.
 
-c = a + r is opened under a uniform r = S_1 + ... + S_(t+1), where each S_i is known to one party (the last one to a
-whole subset). The parties deal the bits of -S_i, which for a Mersenne prime is the complement, and add c and these
-t + 1 numbers modulo p in a circuit on packed bits: carries rotate around.
+A number is split into operands of shared bits (see `masked`), which are added modulo p in a circuit on packed bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from mpcstats.errors import RangeError
-from mpcstats.field import Elements, PrimeField
-from mpcstats.protocols.boolean import bit_and, deal_planes, to_arithmetic
+from mpcstats.protocols.boolean import and_planes, bit_and, to_arithmetic
 from mpcstats.protocols.declare import Case, protocol
-from mpcstats.runtime.opening import open_masked_full
+from mpcstats.protocols.masked import masked_operands
+from mpcstats.runtime.lanes import in_blocks, waves
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
-from mpcstats.sharing import boolean
-from mpcstats.sharing.committee import Subset
 
 __all__ = ["at_least", "bit_decompose", "floor_divide", "is_negative"]
 
@@ -28,19 +22,21 @@ def _tree_planes(n: int) -> tuple[int, int]:
     """Levels and AND gates of the carry-out tree over n positions (the first AND makes the carries)."""
     levels, gates = 1, n
     while n > 1:
-        levels, gates, n = levels + 1, gates + 2 * (n // 2), n - n // 2
+        levels, gates, n = levels + 1, gates + n - 1, n - n // 2
     return levels, gates
 
 
 def _compare_rounds(c: Case) -> int:
     t = c.committee.t
     convert = (4 + (t + 1 - 1).bit_length() - 1) if t else 1
-    return 1 + (1 if t else 0) + t + _tree_planes(c.field.bits)[0] + convert
+    # opening, deal, one carry-save adder for each operand beyond two, tree, conversion
+    block = 1 + (1 if t else 0) + max(0, t - 1) + _tree_planes(c.field.bits)[0] + convert
+    return block * waves(c.size)
 
 
 def _compare_bytes(c: Case) -> int:
     t, n = c.committee.t, c.field.bits
-    ands = n * t + _tree_planes(n)[1]
+    ands = n * max(0, t - 1) + _tree_planes(n)[1]
     convert = t * (c.deal + c.deal_plane + (2 * t + 1) * c.deal) + c.open_plane
     return c.open + t * n * c.deal_plane + ands * c.committee.m * c.deal_plane + convert
 
@@ -55,11 +51,14 @@ async def is_negative(session: Session, a: Shared) -> Shared:
 
     2a mod p is odd exactly when a is negative.
     """
-    flat = a.reshape(a.size)
-    x, y = await _masked_operands(session, flat.times_int(2))
+    return (await in_blocks(session, _signs, a.reshape(a.size))).reshape(*a.shape)
+
+
+async def _signs(session: Session, a: Shared) -> Shared:
+    x, y = await masked_operands(session, a, 2)
     wrap = await _carry_out(session, x, y)
     bit = x.planes(slice(0, 1)) ^ y.planes(slice(0, 1)) ^ wrap
-    return (await to_arithmetic(session, bit, a.field)).reshape(*a.shape)
+    return (await to_arithmetic(session, bit, a.field)).reshape(a.size)
 
 
 async def at_least(session: Session, a: Shared, bound: int) -> Shared:
@@ -82,7 +81,7 @@ async def bit_decompose(session: Session, a: Shared, start: int, stop: int) -> S
     Cost: one opening, t deals of n bits, t + log2(n) + 1 ANDs and one conversion of stop - start bits.
     """
     flat = a.reshape(a.size)
-    x, y = await _masked_operands(session, flat)
+    x, y = await masked_operands(session, flat)
     carries, wrap = await _all_carries(session, x, y)
     # bit i of x + y + wrap: the sum without carry, and the carry into position i
     bits = BooleanShared((x ^ y).words ^ np.concatenate([wrap.words, carries.words], axis=1), flat.size)
@@ -113,73 +112,28 @@ async def floor_divide(session: Session, a: Shared, divisor: int, bits: int) -> 
     return digits.times(a.field.reshape(powers, shape)).sum(0)
 
 
-async def _masked_operands(session: Session, a: Shared) -> tuple[BooleanShared, BooleanShared]:
-    """Two shared numbers of n bits, not both all ones, whose sum modulo p is a (flat)."""
-    committee, field, count = session.committee, a.field, a.size
-    if not field.is_mersenne:
-        raise RangeError(f"comparison needs a Mersenne prime, not {field}")
-    shape = (field.bits, boolean.lanes(count))
-    opened, parts = await open_masked_full(session, a, session.label("compare"))
-    groups = {i: _group(field, committee.mask_holder, parts, i, count) for i in range(1, committee.t + 2)}
-    dealers = tuple(range(1, committee.t + 1))
-    operands: list[BooleanShared] = []
-    if dealers:
-        own = boolean.pack(field, groups[session.index]) if session.index in dealers else None
-        dealt = await deal_planes(session, own, dealers, shape, count)
-        operands = [dealt[d] for d in dealers]
-    # the last group is one subset's mask: its members share its bits without a message
-    common = boolean.pack(field, groups[committee.t + 1]) if session.index > committee.t else None
-    operands.append(BooleanShared(boolean.place_common(committee, session.index, common, shape), count))
-    public = boolean.pack(field, opened)
-    zero = BooleanShared(np.zeros_like(operands[0].words), count)
-    total = BooleanShared(boolean.add_public(committee, session.index, zero.words, public), count)
-    if len(operands) == 1:
-        return total, operands[0]
-    carry, rest = operands[0], operands[1:]
-    for operand in rest:
-        total, carry = await _carry_save(session, total, carry, operand)
-    return total, carry
-
-
-def _group(field: PrimeField, holder: object, parts: Mapping[Subset, Elements], i: int, count: int) -> Elements:
-    """-S_i for the part of the mask that party i accounts for (meaningful at i; at all of the last subset for t+1)."""
-    total = field.zeros((count,))
-    for A, r in parts.items():
-        if holder(A) == i:  # type: ignore[operator]
-            total = field.add(total, r)
-    return field.neg(total)
-
-
-async def _carry_save(
-    session: Session, x: BooleanShared, y: BooleanShared, z: BooleanShared
-) -> tuple[BooleanShared, BooleanShared]:
-    """Two numbers with the sum of three modulo 2^n - 1: the carry word rotates, because 2^n = 1. One round."""
-    majority = await bit_and(session, x ^ z, y ^ z)
-    rotated = np.roll((majority ^ z).words, 1, axis=1)
-    return x ^ y ^ z, BooleanShared(rotated, x.count)
-
-
-def _pairs(words: BooleanShared) -> tuple[BooleanShared, BooleanShared, BooleanShared]:
-    """Even positions, odd positions, and a last one without partner (possibly empty)."""
-    n = words.words.shape[1]
-    return words.planes(slice(0, n - 1, 2)), words.planes(slice(1, n, 2)), words.planes(slice(n - n % 2, n))
-
-
-def _stack(*parts: BooleanShared) -> BooleanShared:
-    return BooleanShared(np.concatenate([part.words for part in parts], axis=1), parts[0].count)
-
-
 async def _carry_out(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
     """[x + y >= p]: the carry out of x + y + 1. A tree of (generate, propagate) pairs; 1 + ceil(log2 n) rounds."""
-    generate, propagate = await bit_and(session, x, y), x ^ y
-    while generate.words.shape[1] > 1:
-        g_low, g_high, g_rest = _pairs(generate)
-        p_low, p_high, p_rest = _pairs(propagate)
-        half = g_high.words.shape[1]
-        both = await bit_and(session, _stack(p_high, p_high), _stack(g_low, p_low))
-        generate = _stack(g_high ^ both.planes(slice(0, half)), g_rest)
-        propagate = _stack(both.planes(slice(half, 2 * half)), p_rest)
-    return generate ^ propagate
+    rows, n, width = x.words.shape
+    # planes: generate of positions 0..n-1, then propagate of 1..n-1; the carry that comes in makes position 0 generate
+    # where it would propagate, and nobody asks again whether it does
+    tree = np.empty((rows, 2 * n - 1, width), np.uint64)
+    await and_planes(session, x, np.arange(n), y, np.arange(n), out=tree[:, :n])
+    tree[:, 0] ^= x.words[:, 0] ^ y.words[:, 0]
+    np.bitwise_xor(x.words[:, 1:], y.words[:, 1:], out=tree[:, n:])
+    while n > 1:
+        odd, half = n % 2, n // 2  # an odd position stays at the bottom
+        low, high = np.arange(odd, n - 1, 2), np.arange(odd + 1, n, 2)
+        through = slice(0 if odd else 1, None)
+        left = np.concatenate([n + high - 1, n + high[through] - 1])
+        right = np.concatenate([low, n + low[through] - 1])
+        above = np.empty((rows, odd + len(left), width), np.uint64)
+        above[:, :odd] = tree[:, :odd]
+        whole = BooleanShared(tree, x.count)
+        await and_planes(session, whole, left, whole, right, out=above[:, odd:])
+        above[:, odd : odd + half] ^= tree[:, high]
+        tree, n = above, odd + half
+    return BooleanShared(tree, x.count)
 
 
 async def _all_carries(session: Session, x: BooleanShared, y: BooleanShared) -> tuple[BooleanShared, BooleanShared]:

@@ -62,13 +62,13 @@ async def fused_multiply(session: Session, field: PrimeField, x: Elements, y: El
     plan = _plan(session, field, label)
     count = field.shape(x)[0]
     spans = blocks.spans(field, count)
-    total = field.zeros((count,))
+    total = field.empty((count,))
 
     def produce(block: int) -> Mapping[int, Buffer]:
         span = spans[block]
         size = span.stop - span.start
         coins = blocks.draw(field, plan.streams, size)
-        out = field.zeros((1 + len(plan.send_to), size))
+        out = field.empty((1 + len(plan.send_to), size))
         if mix(x[span], y[span], coins, plan.masks, plan.weights, out):
             blocks.redraw(field, plan.streams, coins)
             mix(x[span], y[span], coins, plan.masks, plan.weights, out)

@@ -18,11 +18,19 @@ from mpcstats.errors import Divergence, InconsistentShares, RangeError
 from mpcstats.field import M127, Elements, lagrange
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
-from mpcstats.sharing import prss, shamir
+from mpcstats.sharing import blocks, prss, shamir
 from mpcstats.sharing.committee import Subset
 from mpcstats.transport.channel import Buffer
 
-__all__ = ["confirm", "open_bits", "open_declared", "open_masked_bounded", "open_masked_full"]
+__all__ = [
+    "confirm",
+    "open_bits",
+    "open_declared",
+    "open_masked_bounded",
+    "open_masked_full",
+    "open_masked_parts",
+    "open_masked_products",
+]
 
 
 async def open_declared(session: Session, x: Shared, name: str) -> Elements:
@@ -53,6 +61,27 @@ async def open_masked_full(session: Session, x: Shared, label: str) -> tuple[Ele
     parts = prss.draw_uniform(x.field, session.committee, session.index, session.randomness, label, x.shape)
     mask = prss.combine(x.field, session.committee, session.index, parts)
     return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
+
+
+async def open_masked_parts(session: Session, x: Shared, factor: int, label: str) -> tuple[Elements, Elements]:
+    """Open c = factor x + r for a fresh uniform r = S_1 + ... + S_(t+1), x flat and of degree t. One round.
+
+    Perfectly hiding, no statistical loss. Each subset's part of the mask is accounted for by one party i <= t, or by
+    all of the last subset {t+1..m}, whose members all hold it: S_i is the sum of the parts of i.
+
+    Returns
+    -------
+    (c, -S_i)
+        i = this party's number, or t + 1 if that is smaller.
+    """
+    field, committee, me = x.field, session.committee, session.index
+    subsets = committee.subsets_of(me)
+    group = min(me, committee.t + 1)
+    row = [factor, *(committee.prss_weight(field, A, me) for A in subsets)]
+    negated = [0, *(-1 if committee.mask_holder(A) == group else 0 for A in subsets)]
+    streams = [session.randomness.subset(A, label) for A in subsets]
+    masked, own = blocks.blend(field, x.values, streams, [row, negated])
+    return await _combine(session, replace(x, values=masked, fraction_bits=0), label), own
 
 
 async def open_masked_bounded(
@@ -101,7 +130,6 @@ async def open_masked_products(session: Session, batch: MaskedProduct, label: st
     checked here but the digest.
     """
     from mpcstats.field import fused
-    from mpcstats.sharing import blocks
 
     field, committee, me = M127, session.committee, session.index
     assert committee.m == 2 * committee.t + 1
@@ -206,12 +234,12 @@ async def _combine(session: Session, x: Shared, label: str) -> Elements:
     field = x.field
     received = await session.exchange_elements(field, dict.fromkeys(session.others, x), session.others, x.shape)
     shares: Mapping[int, Elements] = {session.index: x.values, **{j: s.values for j, s in received.items()}}
-    if not shamir.consistent(field, shares, x.degree):
+    value = shamir.reconstruct_checked(field, shares, x.degree)
+    if value is None:
         raise InconsistentShares(
             f"the shares of {label.rsplit('/', 1)[-1]!r} do not lie on one polynomial of degree {x.degree}: "
             "a party sent a wrong share",
             hint="repeat the run; if it happens again, compare the parties' versions and logs",
         )
-    value = shamir.reconstruct(field, shares, x.degree)
     session.openings.record(label, field.to_bytes(value))
     return value

@@ -38,6 +38,12 @@ class OpeningLog:
         self.manifest: dict[str, Opened] = {}
         self._digest = hashlib.sha256(b"mpcstats/v1/openings")
 
+    def part(self) -> OpeningLog:
+        """A log with the same manifest and a digest of its own, for a part that runs beside others."""
+        log = OpeningLog()
+        log.manifest = self.manifest
+        return log
+
     def declare(self, name: str, limit: int, why: str) -> None:
         """Enter a value that the analysis will open."""
         self.manifest[name] = Opened(name, limit, why)

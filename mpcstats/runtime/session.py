@@ -16,7 +16,7 @@ from mpcstats.sharing.fixedpoint import headroom_bits
 from mpcstats.sharing.streams import Randomness
 from mpcstats.transport.channel import Buffer, Channel
 
-__all__ = ["Accounts", "Session"]
+__all__ = ["Accounts", "Session", "run_together"]
 
 
 @dataclass
@@ -107,10 +107,10 @@ class Session:
         step, self._step = self._step, self._step + 1
         sends = {j: data for j, data in outgoing.items() if len(data)}
         waits = {j: size for j, size in expected.items() if size}
-        received = await _all(
+        received = await run_together(
             [
-                *(self.channel.receive(j, step, size) for j, size in waits.items()),
-                *(self.channel.send(j, step, data) for j, data in sends.items()),
+                *(self._receive(j, step, size) for j, size in waits.items()),
+                self._send(step, sends),
             ]
         )
         accounts = self.accounts
@@ -147,21 +147,41 @@ class Session:
             for block in range(blocks):
                 messages = produce(block)
                 made.release()
+                await self._send(step + block, messages)
                 for j, data in messages.items():
-                    await self.channel.send(j, step + block, data)
                     accounts.bytes_sent[j] = accounts.bytes_sent.get(j, 0) + len(data)
 
         async def receive() -> None:
             for block in range(blocks):
                 messages = {}
                 for j, size in expected(block).items():
-                    messages[j] = await self.channel.receive(j, step + block, size)
+                    messages[j] = await self._receive(j, step + block, size)
                     accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
                 await made.acquire()
                 consume(block, messages)
 
-        await _all([send(), receive()])
+        await run_together([send(), receive()])
         accounts.rounds += 1
+
+    async def _send(self, step: int, messages: Mapping[int, Buffer]) -> None:
+        """All messages of a step, side by side."""
+        if len(messages) == 1:
+            ((j, data),) = messages.items()
+            await self.channel.send(j, step, data)
+        elif messages:
+            await run_together([self.channel.send(j, step, data) for j, data in messages.items()])
+
+    async def _receive(self, sender: int, step: int, size: int) -> Buffer:
+        return await self.channel.receive(sender, step, size)
+
+    @property
+    def steps_taken(self) -> int:
+        """Number of the next step on the channel."""
+        return self._step
+
+    def skip_steps(self, count: int) -> None:
+        """Go on behind steps that lanes took."""
+        self._step += count
 
     async def exchange_elements(
         self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int], shape: tuple[int, ...]
@@ -211,7 +231,7 @@ def _product(shape: tuple[int, ...]) -> int:
     return total
 
 
-async def _all(waits: Sequence[object]) -> list[Buffer | None]:
+async def run_together(waits: Sequence[object]) -> list[Buffer | None]:
     """Run together; the first error ends the others."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[call-overload]
     try:

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from mpcstats.field import Elements, PrimeField, WordSource
 
-__all__ = ["BLOCK_BYTES", "bounded_masks", "draw", "redraw", "spans", "uniform_masks", "weight"]
+__all__ = [
+    "BLOCK_BYTES",
+    "blend",
+    "bounded_masks",
+    "combine",
+    "draw",
+    "redraw",
+    "spans",
+    "uniform_masks",
+    "weight",
+]
 
 BLOCK_BYTES = 1 << 20
+_SMALL = 256
+"""Elements below which the general operations are as good as fused ones."""
+_CACHED = 1 << 14
+"""Elements that stay in the cache while several arrays pass by."""
 
 
 def spans(field: PrimeField, count: int) -> list[slice]:
@@ -28,7 +43,7 @@ def uniform_masks(field: PrimeField, count: int) -> Elements:
 
 def draw(field: PrimeField, streams: Sequence[WordSource], count: int) -> Elements:
     """Raw words of a block from each stream: (streams, count) elements."""
-    coins = field.zeros((len(streams), count))
+    coins = field.empty((len(streams), count))
     for row, stream in zip(coins, streams, strict=True):
         stream.fill(row)
     return coins
@@ -53,3 +68,46 @@ def weight(field: PrimeField, value: int) -> Elements:
     """A public weight as the fused kernels take it: a scalar word, or a pair of words."""
     constant = field.constant(value)
     return constant if field.limbs == 2 else constant[()]
+
+
+def blend(field: PrimeField, x: Elements, streams: Sequence[WordSource], rows: Sequence[Sequence[int]]) -> Elements:
+    """Rows of rows[r][0] x + sum over k of rows[r][1 + k] coin[k], with a fresh uniform coin array from each stream.
+
+    x is flat; the result has shape (len(rows), elements).
+    """
+    count = field.shape(x)[0]
+    if not _fused(field, count):
+        return combine(field, [x, *(field.uniform(stream, (count,)) for stream in streams)], rows)
+    from mpcstats.field import fused
+
+    kernel = fused.blend61 if field.limbs == 1 else fused.blend127
+    weights, masks = field.from_ints(rows), uniform_masks(field, len(streams))
+    coins = draw(field, streams, count)
+    out = field.empty((len(rows), count))
+    x = np.ascontiguousarray(x)
+    if kernel(x, coins, masks, weights, out):
+        redraw(field, streams, coins)
+        kernel(x, coins, masks, weights, out)
+    return out
+
+
+def combine(field: PrimeField, arrays: Sequence[Elements], rows: Sequence[Sequence[int]]) -> Elements:
+    """Linear combinations of arrays of one shape: (len(rows), *shape)."""
+    shape = field.shape(arrays[0])
+    count = math.prod(shape)
+    if not _fused(field, count):
+        return np.stack([field.lincomb(row, arrays) for row in rows])
+    from mpcstats.field import fused
+
+    kernel = fused.accumulate_rows61 if field.limbs == 1 else fused.accumulate_rows127
+    weights = field.from_ints(list(zip(*rows, strict=True)))
+    flat = [np.ascontiguousarray(field.reshape(a, (count,))) for a in arrays]
+    out = field.zeros((len(rows), count))
+    for at in range(0, count, _CACHED):
+        for a, weights_of in zip(flat, weights, strict=True):
+            kernel(out, at, a[at : at + _CACHED], weights_of)
+    return field.reshape(out, (len(rows), *shape))
+
+
+def _fused(field: PrimeField, count: int) -> bool:
+    return field.modulus > 2**60 and count >= _SMALL

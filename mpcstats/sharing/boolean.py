@@ -7,6 +7,8 @@ AND with public bits are local; a product of two shared bits costs one exchange 
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,15 +22,18 @@ __all__ = [
     "add_public",
     "cross_terms",
     "deal_bits",
+    "flip",
     "lanes",
     "pack",
     "place_common",
     "receive_bits",
     "redeal",
+    "to_field",
     "unpack",
 ]
 
 Words = NDArray[np.uint64]
+Planes = NDArray[np.int64]
 _FAST_FROM = 256
 """Values from which the compiled transposition pays."""
 
@@ -67,6 +72,28 @@ def pack_bits(bits: NDArray[np.uint8]) -> Words:
     padded = np.zeros((bits.shape[0], 8 * lanes(bits.shape[1])), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view("<u8")
+
+
+def to_field(field: PrimeField, planes: Words, count: int) -> Elements:
+    """Field elements 0 and 1 (planes, count) from words (planes, words)."""
+    bits = unpack(planes, count)
+    if field.limbs == 1:
+        return bits.astype(np.uint64)
+    out = field.zeros(bits.shape)
+    out[..., 0] = bits
+    return out
+
+
+def flip(field: PrimeField, shares: Elements, public: Words) -> Elements:
+    """Shares of b XOR e for shared b in {0, 1} and public bits e: 1 - b where e is one. (planes, count)."""
+    if field.modulus <= 2**60:
+        ones = unpack(public, field.shape(shares)[1]).astype(np.bool_)
+        return np.where(ones, field.sub(field.constant(1), shares), shares)
+    from mpcstats.field import gates
+
+    out = np.empty_like(shares)
+    (gates.flip61 if field.limbs == 1 else gates.flip127)(np.ascontiguousarray(shares), public, out)
+    return out
 
 
 def unpack(planes: Words, count: int) -> NDArray[np.uint8]:
@@ -146,47 +173,70 @@ def add_public(committee: Committee, index: int, shares: Words, public: Words) -
     return out
 
 
-def cross_terms(committee: Committee, index: int, x: Words, y: Words) -> Words:
-    """This party's part of x AND y: the XOR over all parties is the product."""
+def cross_terms(committee: Committee, index: int, x: Words, left: Planes, y: Words, right: Planes) -> Words:
+    """This party's part of the AND of planes left[k] of x and right[k] of y: the XOR over all parties is the product.
+
+    Returns
+    -------
+    uint64 (len(left), words)
+    """
+    from mpcstats.field import gates
+
+    partners, counts = _partners(committee, index)
+    out = np.empty((len(left), x.shape[2]), np.uint64)
+    gates.cross_terms(np.ascontiguousarray(x), np.ascontiguousarray(y), left, right, partners, counts, out)
+    return out
+
+
+@functools.cache
+def _partners(committee: Committee, index: int) -> tuple[Planes, Planes]:
+    """For each share x_A of a party the rows of all y_B that it multiplies with it, and how many these are."""
     subsets = committee.subsets_of(index)
-    total = np.zeros(np.broadcast_shapes(x.shape[1:], y.shape[1:]), np.uint64)
-    scratch = np.empty_like(total)
-    for row_a, A in enumerate(subsets):
-        # all shares of y that this party multiplies with x_A, in one AND
-        partners = [row_b for row_b, B in enumerate(subsets) if committee.and_assignment[A, B] == index]
-        if partners:
-            other = y[partners[0]]
-            for row_b in partners[1:]:
-                other = other ^ y[row_b]
-            np.bitwise_and(x[row_a], other, out=scratch)
-            total ^= scratch
-    return total
+    table, counts = np.zeros((len(subsets),) * 2, np.int64), np.zeros(len(subsets), np.int64)
+    for row, A in enumerate(subsets):
+        chosen = [k for k, B in enumerate(subsets) if committee.and_assignment[A, B] == index]
+        table[row, : len(chosen)], counts[row] = chosen, len(chosen)
+    return table, counts
 
 
-def redeal(committee: Committee, index: int, secret: Words, coins: Randomness, label: str) -> tuple[Words, Words]:
+def redeal(committee: Committee, index: int, secret: Words, coins: Randomness, label: str, shares: Words) -> Words:
     """Shares of the XOR of what all parties deal, as far as keys give them, and this party's correction.
 
     The same as `deal_bits` at home and `receive_bits` from everybody else, added up in place: what is missing in the
     result are the corrections of the others, which `add_correction` puts in.
 
-    Returns
-    -------
-    (shares, correction)
+    Parameters
+    ----------
+    secret : Words
+        Becomes the correction, which is also returned.
+    shares : Words, (subsets of the party, *secret.shape)
+        Filled here.
     """
     subsets = committee.subsets_of(index)
     special = committee.correction_subset(index)
-    shares = np.zeros((len(subsets), *secret.shape), np.uint64)
-    correction = secret
+    scratch = None
     for row, A in enumerate(subsets):
-        for dealer in A:
-            if committee.correction_subset(dealer) == A:
-                continue
-            drawn = draw_words(coins.subset(A, f"{label}/bits{dealer}"), secret.shape)
-            shares[row] ^= drawn
+        dealers = [dealer for dealer in A if committee.correction_subset(dealer) != A]
+        for k, dealer in enumerate(dealers):
+            stream = coins.subset(A, f"{label}/bits{dealer}")
+            if k == 0:
+                drawn = shares[row]
+            else:
+                scratch = drawn = np.empty_like(secret) if scratch is None else scratch
+            _fill(stream, drawn)
             if dealer == index:
-                correction = correction ^ drawn
-    shares[subsets.index(special)] ^= correction
-    return shares, correction
+                secret ^= drawn
+            if k:
+                shares[row] ^= drawn
+        if not dealers:
+            shares[row] = 0
+    shares[subsets.index(special)] ^= secret
+    return secret
+
+
+def _fill(coins: WordSource, out: Words) -> None:
+    """Fill planes with uniform words."""
+    coins.fill(out.reshape(-1))
 
 
 def add_correction(committee: Committee, index: int, shares: Words, dealer: int, correction: Words) -> None:

@@ -18,9 +18,10 @@ from mpcstats.protocols import boolean as circuits
 from mpcstats.protocols import compare as comparison
 from mpcstats.protocols import deal, is_negative
 from mpcstats.protocols.arithmetic import local_product, multiply
+from mpcstats.protocols.masked import masked_operands
 from mpcstats.runtime import BooleanShared, Session, Shared, open_declared
 from mpcstats.runtime import opening as openings
-from mpcstats.sharing import boolean, prss
+from mpcstats.sharing import blocks, boolean, prss
 from mpcstats.sharing.committee import Committee
 from mpcstats.testing.enumerate import Enumeration, distinguishable
 
@@ -171,7 +172,9 @@ def test_the_harness_sees_a_product_that_is_not_dealt_anew() -> None:
     def raw(world: Enumeration) -> Program:
         async def program(session: Session) -> BooleanShared:
             shares = await dealt_bits(world, session, {1: "x", 2: "y"})
-            terms = boolean.cross_terms(session.committee, session.index, shares[1].words, shares[2].words)
+            planes = np.arange(shares[1].words.shape[1])
+            x, y = shares[1].words, shares[2].words
+            terms = boolean.cross_terms(session.committee, session.index, x, planes, y, planes)
             data = np.ascontiguousarray(terms).data.cast("B")
             await session.exchange(dict.fromkeys(session.others, data), dict.fromkeys(session.others, len(data)))
             return shares[1]
@@ -228,7 +231,7 @@ def compared(dealer: int, convert: bool) -> Callable[[Enumeration], Program]:
             a = (await deal(session, world.field, own, (dealer,), (world.runs,)))[dealer]
             if convert:
                 return await is_negative(session, a)
-            x, y = await comparison._masked_operands(session, a.times_int(2))
+            x, y = await masked_operands(session, a, 2)
             wrap = await comparison._carry_out(session, x, y)
             return x.planes(slice(0, 1)) ^ y.planes(slice(0, 1)) ^ wrap
 
@@ -253,12 +256,15 @@ def test_a_comparison_in_gf_7_shows_nothing_at_all(
 
 def test_the_harness_sees_a_mask_that_leaves_a_value_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted bug: masks below p - 1."""
-    real = prss.draw_uniform
+    real = blocks.blend
 
-    def biased(field: Any, *rest: Any) -> Any:
-        return {A: np.minimum(r, np.uint64(field.modulus - 2)) for A, r in real(field, *rest).items()}
+    def biased(field: Any, x: Any, streams: Any, rows: Any) -> Any:
+        if rows[-1][0] != 0:  # a deal, not the mask of an opening
+            return real(field, x, streams, rows)
+        coins = [np.minimum(field.uniform(stream, field.shape(x)), np.uint64(field.modulus - 2)) for stream in streams]
+        return blocks.combine(field, [x, *coins], rows)
 
-    monkeypatch.setattr(prss, "draw_uniform", biased)
+    monkeypatch.setattr(blocks, "blend", biased)
     program = compared(3, False)
     world = Enumeration.of(7, THREE, program, coalition=(1,), seed=1)
     results, views = world.views(program(world))

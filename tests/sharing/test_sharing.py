@@ -54,6 +54,9 @@ def test_any_large_enough_set_reconstructs_and_wrong_shares_are_seen(field: Prim
         # up to m - t - 1 wrong shares are detected, unless they lie on a polynomial of degree t by themselves
         difference = {i: field.constant(i if i in liars else 0) for i in committee.members}
         assert shamir.consistent(field, forged, committee.t) == shamir.consistent(field, difference, committee.t)
+        opened = shamir.reconstruct_checked(field, forged, committee.t)
+        assert (opened is not None) == shamir.consistent(field, forged, committee.t)
+    assert np.array_equal(shamir.reconstruct_checked(field, shares, committee.t), secret)
 
 
 @pytest.mark.parametrize("committee", COMMITTEES, ids=str)
@@ -61,7 +64,7 @@ def test_compressed_deals_are_sharings_of_the_secret(committee: Committee) -> No
     secret = M61.from_ints([7, 0, -3])
     for dealer in committee.members:
         ring = rings(committee)
-        common = {j: M61.uniform(ring[dealer].pair(dealer, j, "x"), (3,)) for j in committee.compressed(dealer)}
+        common = {j: ring[dealer].pair(dealer, j, "x") for j in committee.compressed(dealer)}
         dealt = shamir.deal_compressed(M61, committee, dealer, secret, common)
         shares = dealt | {j: M61.uniform(ring[j].pair(dealer, j, "x"), (3,)) for j in committee.compressed(dealer)}
         assert sorted(shares) == list(committee.members)
