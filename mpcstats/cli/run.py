@@ -151,7 +151,7 @@ def _check_prefix(out: Path) -> None:
 def _run(party: Path, plain: dict[str, Any], out: Path | None, as_json: bool) -> None:
     from mpcstats.sdk.connect import NodeClient
     from mpcstats.sdk.results import wrap
-    from mpcstats.study.spec import parse_spec
+    from mpcstats.study.analyses import parse_spec
 
     spec = parse_spec(plain)
     if out is not None:

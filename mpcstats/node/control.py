@@ -19,7 +19,7 @@ from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
 from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
 from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.participation import House, Participation
-from mpcstats.study.spec import parse_spec
+from mpcstats.study.analyses import parse_spec
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import caller_index
 from mpcstats.transport.tls import FRAME_BYTES

@@ -10,31 +10,18 @@ from typing import Any
 import pandas as pd
 
 from mpcstats.errors import DisclosureRefused
+from mpcstats.node.analyses import Run, node_analysis_of
 from mpcstats.runtime import Session, agree_on_keys, confirm
 from mpcstats.sharing.committee import Committee, default_threshold
-from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
-from mpcstats.stats.contributions import (
-    AssociationContribution,
-    AssociationPlan,
-    Contribution,
-    CountContribution,
-    CountPlan,
-    Plan,
-    SurvivalContribution,
-    SurvivalPlan,
-)
-from mpcstats.stats.counts import joint_count
+from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.survival import joint_kaplan_meier, joint_logrank
-from mpcstats.study.spec import AnalysisSpec, GwasSpec, KaplanMeierSpec
+from mpcstats.study.analyses import analysis_of
+from mpcstats.study.spec import AnalysisSpec
 from mpcstats.transport.channel import Channel
 from mpcstats.types import DisclosureRules
 
 __all__ = ["execute"]
-
-KAPPA = 64
-"""Bits of one bounded mask where the number of masks is not known to need a choice."""
 
 
 async def execute(
@@ -83,53 +70,19 @@ async def execute(
             f"{len(data_parties)} parties contribute data where {rules.minimum_parties} are needed "
             f"({Ruling(rules, rules_owner).cite('minimum_parties')})"
         )
-    kappa = plan_kappa(plan) if isinstance(plan, AssociationPlan) else KAPPA
+    analysis = node_analysis_of(spec)
+    assert isinstance(plan, analysis_of(spec).plan_type)
+    assert contribution is None or isinstance(contribution, analysis.contribution)
     # a session has no coins before its keys are agreed on
-    session = Session(channel, committee, None, kappa=kappa, progress=progress)  # type: ignore[arg-type]
+    session = Session(channel, committee, None, kappa=analysis.kappa(plan), progress=progress)  # type: ignore[arg-type]
     started = time.monotonic()
     await agree_on_keys(session, study_digest)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
-    outcome = await _analyse(session, spec, plan, contribution, dealers, Ruling(rules, rules_owner), variants)
+    ruling = Ruling(rules, rules_owner)
+    outcome = await analysis.run(Run(session, spec, plan, contribution, dealers, ruling, variants))
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
     return replace(outcome, run=account | {"seconds": time.monotonic() - started, "data_parties": list(data_parties)})
-
-
-async def _analyse(
-    session: Session,
-    spec: AnalysisSpec,
-    plan: Plan,
-    own: Contribution | None,
-    dealers: tuple[int, ...],
-    ruling: Ruling,
-    variants: pd.DataFrame | None,
-) -> Outcome:
-    if isinstance(plan, CountPlan):
-        assert own is None or isinstance(own, CountContribution)
-        return await joint_count(session, plan, own, dealers, ruling)
-    if isinstance(plan, SurvivalPlan):
-        assert own is None or isinstance(own, SurvivalContribution)
-        if isinstance(spec, KaplanMeierSpec):
-            return await joint_kaplan_meier(
-                session,
-                plan,
-                own,
-                dealers,
-                ruling,
-                conf_type=spec.conf_type,
-                conf_level=spec.conf_level,
-                time_label=spec.time,
-            )
-        return await joint_logrank(session, plan, own, dealers, ruling)
-    assert isinstance(spec, GwasSpec)
-    assert own is None or isinstance(own, AssociationContribution)
-    labels = _unlabelled(plan.variant_count) if variants is None else variants
-    return await joint_linear_scan(session, plan, own, dealers, ruling, labels)
-
-
-def _unlabelled(count: int) -> pd.DataFrame:
-    """A party without data has no variant table: it numbers the variants."""
-    return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
 
 
 async def _account(

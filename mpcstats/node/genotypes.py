@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.tables import read_text_rows, unreadable
-from mpcstats.study.plan import variant_digest
+from mpcstats.study.variants import variant_digest
 
 __all__ = ["Genotypes", "open_genotypes", "variant_digest"]
 

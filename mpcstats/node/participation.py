@@ -29,8 +29,9 @@ from mpcstats.node.roster import Roster
 from mpcstats.node.site import Prepared, Site
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.outcome import Outcome
+from mpcstats.study.analyses import analysis_of, parse_spec
 from mpcstats.study.policy import Policy, strictest
-from mpcstats.study.spec import AnalysisSpec, canonical_json, digest, parse_spec
+from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
 from mpcstats.transport.grpc_channel import SESSION_ID_BYTES, GrpcChannel
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.types import DisclosureRules
@@ -106,6 +107,8 @@ class Participation:
         self._spec = parse_spec(request.spec_json)
         _preset_rules(self._spec)
         proposed = plan_from_json(request.plan_json, self._coordinator)
+        if not isinstance(proposed, analysis_of(self._spec).plan_type):
+            raise FrameRejected("sent the plan of another analysis", party=self._coordinator)
         self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset)
         house.site.check_permission(self._spec)
         if house.jobs.busy:

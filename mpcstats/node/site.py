@@ -13,9 +13,10 @@ from mpcstats.node.datasource import Dataset, load
 from mpcstats.node.genotypes import open_genotypes
 from mpcstats.node.preparation import Preparation, prepare_with_report
 from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.plan import make_plan
-from mpcstats.study.spec import AnalysisSpec, GwasSpec
+from mpcstats.study.spec import AnalysisSpec
 from mpcstats.types import DisclosureRules
 
 __all__ = ["Prepared", "Site"]
@@ -110,5 +111,5 @@ def _plan(spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | N
 
 
 def _genotypes(spec: AnalysisSpec, dataset: DatasetConfig) -> Path | None:
-    """Only an association opens them."""
-    return dataset.genotypes if isinstance(spec, GwasSpec) else None
+    """Opened only where the analysis needs them."""
+    return dataset.genotypes if analysis_of(spec).needs_genotypes else None

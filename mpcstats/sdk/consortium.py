@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from mpcstats.sdk.results import CountResult, GwasResult, KaplanMeierResult, LogrankResult, Result, wrap
 from mpcstats.stats.outcome import Outcome
-from mpcstats.study.spec import AnalysisSpec, ConfidenceType, parse_spec
+from mpcstats.study.analyses import parse_spec
+from mpcstats.study.analyses.survival import ConfidenceType
+from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["Consortium"]
 

@@ -22,10 +22,11 @@ from mpcstats.node.preparation import prepare
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.outcome import Outcome
+from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary, infer_dictionary, load_dictionary
 from mpcstats.study.plan import make_plan
 from mpcstats.study.policy import Policy, strictest
-from mpcstats.study.spec import AnalysisSpec, GwasSpec, digest
+from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.transport.memory import MemoryNetwork
 
 __all__ = ["LocalConsortium", "local"]
@@ -117,7 +118,7 @@ class LocalConsortium(Consortium):
     def _run(self, spec: AnalysisSpec) -> Outcome:
         if spec.type not in self._policy.analyses:
             raise SpecError(f"the policy does not allow {spec.type}")
-        variants = self._variants() if isinstance(spec, GwasSpec) else None
+        variants = self._variants() if analysis_of(spec).needs_genotypes else None
         plan = make_plan(spec, self._dictionary, variants)
         contributions: dict[str, Contribution] = {
             name: prepare(spec, plan, records, self._dictionary, name) for name, records in self._records.items()

@@ -8,7 +8,7 @@ import pandas as pd
 from mpcstats.field import M61
 from mpcstats.protocols import sum_of_inputs
 from mpcstats.runtime import Session
-from mpcstats.stats.contributions import CountContribution, CountPlan
+from mpcstats.stats.contributions.counts import CountContribution, CountPlan
 from mpcstats.stats.disclosure import Ruling, release_counts
 from mpcstats.stats.outcome import Outcome
 

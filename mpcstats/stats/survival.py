@@ -19,7 +19,7 @@ from mpcstats.field import M61
 from mpcstats.protocols import at_least, multiply, sum_of_inputs
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats import kaplan_meier as km
-from mpcstats.stats.contributions import SurvivalContribution, SurvivalPlan
+from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
 from mpcstats.stats.disclosure import Ruling, least_people, open_counts, release_counts, rounded_down
 from mpcstats.stats.logrank import logrank_test
 from mpcstats.stats.outcome import Outcome

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.study.analyses import ANALYSES
 from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
 
 __all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
-
-ANALYSES: tuple[Literal["count", "kaplan-meier", "logrank", "gwas"], ...] = ("count", "kaplan-meier", "logrank", "gwas")
 
 PRESETS: dict[str, dict[str, Any]] = {
     # Everything exact: for embedded sessions on one's own or public data.
@@ -68,8 +67,16 @@ class Policy(BaseModel):
     kind: Literal["Policy"] = "Policy"
     extends: Literal["open", "standard"] = "standard"
     note: str = ""
-    analyses: tuple[Literal["count", "kaplan-meier", "logrank", "gwas"], ...] = ANALYSES
+    analyses: tuple[str, ...] = Field(default_factory=lambda: tuple(ANALYSES))
     disclosure: _Disclosure = _Disclosure()
+
+    @field_validator("analyses")
+    @classmethod
+    def _registered(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in ANALYSES]
+        if unknown:
+            raise ValueError(f"no analysis is called {unknown[0]!r}; analyses: {', '.join(ANALYSES)}")
+        return names
 
     @property
     def rules(self) -> DisclosureRules:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from mpcstats.errors import DeadlineExceeded, MpcStatsError, PartyUnreachable, PeerRefused
-from mpcstats.study.spec import CountSpec
+from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.testing.processes import NodeProcess, PartyFiles, ProcessNetwork, make_party_directories
 
 NAMES = ("alpha", "beta", "gamma")

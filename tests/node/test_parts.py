@@ -22,9 +22,12 @@ from mpcstats.node.logs import close_log, open_log, where_from
 from mpcstats.node.participation import rules_from_json, rules_to_json
 from mpcstats.node.plan_codec import plan_from_json, plan_to_json, plan_to_plain
 from mpcstats.node.stderr_watch import refusal_reason
-from mpcstats.stats.contributions import AssociationPlan, CountPlan, SurvivalPlan
+from mpcstats.stats.contributions.association import AssociationPlan
+from mpcstats.stats.contributions.counts import CountPlan
+from mpcstats.stats.contributions.survival import SurvivalPlan
+from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.study.policy import Policy
-from mpcstats.study.spec import CountSpec, digest
+from mpcstats.study.spec import digest
 from mpcstats.wire.node_pb2 import Accepted, Failure
 
 # ---- log -------------------------------------------------------------------------------------------------------------

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from mpcstats.errors import DataError
 from mpcstats.node.datasource import Dataset, Records, load
 from mpcstats.node.preparation import Preparation, check_records, prepare, prepare_with_report
-from mpcstats.stats.contributions import AssociationContribution, CountContribution, SurvivalContribution
+from mpcstats.stats.contributions.association import AssociationContribution
+from mpcstats.stats.contributions.counts import CountContribution
+from mpcstats.stats.contributions.survival import SurvivalContribution
+from mpcstats.study.analyses import parse_spec
 from mpcstats.study.dictionary import Dictionary, infer_dictionary, load_dictionary, parse_dictionary
 from mpcstats.study.plan import make_plan
-from mpcstats.study.spec import parse_spec
 
 DATA = Path(__file__).parents[1] / "data"
 PARTIES = Path(__file__).parents[2] / "parties"

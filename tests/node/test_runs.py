@@ -24,9 +24,13 @@ from mpcstats.node.identity import create_identity
 from mpcstats.node.participation import rules_from_json, rules_to_json
 from mpcstats.node.plan_codec import plan_to_json
 from mpcstats.sdk.connect import NodeClient
-from mpcstats.stats.contributions import CountPlan
+from mpcstats.stats.contributions.counts import CountPlan
+from mpcstats.stats.contributions.survival import SurvivalPlan
+from mpcstats.study.analyses.association import GwasSpec
+from mpcstats.study.analyses.counts import CountSpec
+from mpcstats.study.analyses.survival import LogrankSpec
 from mpcstats.study.dictionary import parse_dictionary
-from mpcstats.study.spec import CountSpec, GwasSpec, LogrankSpec, canonical_json
+from mpcstats.study.spec import canonical_json
 from mpcstats.testing.processes import PartyFiles, ProcessNetwork, make_party_directories
 from mpcstats.transport.tls import dial_options, peer_credentials
 from mpcstats.wire.node_pb2 import Begin, CoordinatorMessage, PingRequest, Reserve
@@ -341,6 +345,7 @@ def talk(network, name, *messages):
         ({"spec_json": '{"type": "everything"}'}, "E1201"),
         ({"plan_json": plan_to_json(PLAN).replace("sex", "age")}, "E1502"),
         ({"plan_json": '{"kind":"count","by":[],"levels":[],"extra":1}'}, "E1403"),
+        ({"plan_json": plan_to_json(SurvivalPlan(None, (), 10, 1.0, "dead", (1,)))}, "E1403"),  # of another analysis
     ],
 )
 def test_a_reservation_that_is_not_right_is_refused(network, changes, code):

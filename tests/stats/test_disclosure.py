@@ -12,7 +12,7 @@ from mpcstats.field import M61
 from mpcstats.runtime import Session, Shared
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats import survival
-from mpcstats.stats.contributions import SurvivalContribution, SurvivalPlan
+from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
 from mpcstats.stats.disclosure import Ruling, least_people, open_counts, release_counts
 from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties

@@ -10,10 +10,13 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import SpecError
-from mpcstats.stats.contributions import AssociationPlan, CountPlan, SurvivalPlan
+from mpcstats.stats.contributions.association import AssociationPlan
+from mpcstats.stats.contributions.counts import CountPlan
+from mpcstats.stats.contributions.survival import SurvivalPlan
+from mpcstats.study.analyses import parse_spec
 from mpcstats.study.dictionary import Dictionary, load_dictionary, parse_dictionary
-from mpcstats.study.plan import columns_used, make_plan, variant_digest
-from mpcstats.study.spec import parse_spec
+from mpcstats.study.plan import columns_used, make_plan
+from mpcstats.study.variants import variant_digest
 
 LUNG = load_dictionary(Path(__file__).parents[2] / "parties" / "northfield" / "dictionary.toml")
 COHORT = parse_dictionary(

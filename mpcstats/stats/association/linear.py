@@ -31,7 +31,7 @@ from mpcstats.sharing.fixedpoint import decode, encode
 from mpcstats.stats.association.missing import MissingTerms, corrected_sums, missing_openings, share_missing_terms
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association_table import genomic_control_lambda, linear_table
-from mpcstats.stats.contributions import AssociationContribution, AssociationPlan
+from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling, open_counts
 from mpcstats.stats.outcome import Outcome
 

@@ -17,7 +17,7 @@ from mpcstats.field import M61, M127
 from mpcstats.protocols import sum_of_inputs
 from mpcstats.runtime import Session, concatenate, open_declared
 from mpcstats.sharing.fixedpoint import decode, encode
-from mpcstats.stats.contributions import AssociationContribution, AssociationPlan
+from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling, open_counts, require_people
 
 __all__ = ["NullModel", "fit_null_model"]

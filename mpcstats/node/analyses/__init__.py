@@ -1,0 +1,21 @@
+"""How a node does each analysis: a family is a module with `NODE_ANALYSES`, named in `FAMILIES`."""
+
+from __future__ import annotations
+
+from mpcstats.node.analyses import association, counts, survival
+from mpcstats.node.analyses.base import AnyNodeAnalysis, NodeAnalysis, Run
+from mpcstats.study.spec import AnalysisSpec
+
+__all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
+
+FAMILIES = (counts, survival, association)
+
+NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {
+    entry.spec: entry for family in FAMILIES for entry in family.NODE_ANALYSES
+}
+"""All analyses by the class of their request."""
+
+
+def node_analysis_of(spec: AnalysisSpec) -> AnyNodeAnalysis:
+    """The registry's entry for a request."""
+    return NODE_ANALYSES[type(spec)]

@@ -1,0 +1,89 @@
+"""What the registry of a node holds about an analysis: how records become a contribution, and the run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import pandas as pd
+
+from mpcstats.node.datasource import Records
+from mpcstats.node.rows import Preparation
+from mpcstats.runtime import Session
+from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.stats.disclosure import Ruling
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.dictionary import Dictionary
+from mpcstats.study.spec import AnalysisSpec
+
+__all__ = ["KAPPA", "NodeAnalysis", "Run", "usual_kappa"]
+
+S = TypeVar("S", bound=AnalysisSpec)
+P = TypeVar("P", bound=Plan)
+C = TypeVar("C", bound=Contribution)
+
+KAPPA = 64
+"""Bits of one bounded mask where the number of masks is not known to need a choice."""
+
+
+def usual_kappa(_plan: Plan) -> int:
+    """KAPPA, whatever the plan."""
+    return KAPPA
+
+
+@dataclass(frozen=True)
+class Run(Generic[S, P, C]):
+    """What one run of an analysis has at one party.
+
+    Attributes
+    ----------
+    session : Session
+        Keys are agreed on.
+    spec, plan
+        Public and equal at all parties.
+    own : Contribution or None
+        This party's own; None at a party without data.
+    dealers : tuple of int
+        Numbers of the parties with data.
+    ruling : Ruling
+        The disclosure rules in force.
+    variants : DataFrame or None
+        The public variant table; None without genotypes, and at a party without data.
+    """
+
+    session: Session
+    spec: S
+    plan: P
+    own: C | None
+    dealers: tuple[int, ...]
+    ruling: Ruling
+    variants: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class NodeAnalysis(Generic[S, P, C]):
+    """One analysis as a node does it.
+
+    Attributes
+    ----------
+    spec : class
+        The request, as in `mpcstats.study.analyses`.
+    contribution : class
+        What `prepare` makes.
+    prepare : function (spec, plan, records, dictionary, party) -> (Contribution, Preparation)
+        In the clear, at the owner. Raises DataError. Whether it refuses depends on the whole table and the dictionary,
+        never on which rows `where` and `by` pick: a refusal would tell whether there is such a person.
+    run : coroutine function (Run) -> Outcome
+    kappa : function (plan) -> int
+        Bits of one bounded mask.
+    """
+
+    spec: type[S]
+    contribution: type[C]
+    prepare: Callable[[S, P, Records, Dictionary, str], tuple[C, Preparation]]
+    run: Callable[[Run[S, P, C]], Awaitable[Outcome]]
+    kappa: Callable[[P], int] = usual_kappa
+
+
+AnyNodeAnalysis = NodeAnalysis[Any, Any, Any]

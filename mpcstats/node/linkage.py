@@ -1,0 +1,108 @@
+"""People who are in a party's table and in its genotypes: which rows they are, and their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mpcstats.errors import DataError
+from mpcstats.node.datasource import Records
+from mpcstats.node.genotypes import Genotypes
+from mpcstats.node.rows import Preparation
+from mpcstats.study.values import as_text
+from mpcstats.study.variants import variant_digest
+
+__all__ = ["LinkedPeople", "linked_people"]
+
+
+@dataclass(frozen=True)
+class LinkedPeople:
+    """People with a genotype sample and a complete row.
+
+    Attributes
+    ----------
+    rows : intp (people,)
+        Their rows of the table, in the genotype file's order.
+    read : function (start, stop) -> int8 (people, stop - start)
+        Copies of ALT for a range of variants: 0, 1, 2, or -1 where the call is missing.
+    report : Preparation
+    """
+
+    rows: NDArray[np.intp]
+    read: Callable[[int, int], NDArray[np.int8]]
+    report: Preparation
+
+
+def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_count: int, party: str) -> LinkedPeople:
+    """Link the rows of a table to the samples of its genotypes.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        The columns that the analysis reads; rows with a missing value are left out.
+    records : Records
+        The whole table, with genotypes; an empty table needs none.
+    digest, variant_count
+        Of the study's variants.
+
+    Raises
+    ------
+    DataError
+        There are no genotypes, their variants are others, ids do not match.
+    """
+    genotypes = records.genotypes
+    if genotypes is None:
+        if len(frame):
+            hint = 'give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")'
+            raise DataError("the data set has no genotypes at this party", party=party, hint=hint)
+        nobody = np.zeros(0, dtype=np.intp)
+        return LinkedPeople(nobody, _nothing, Preparation(0, 0, 0, 0, 0, 0))
+    if variant_digest(genotypes.variants) != digest:
+        raise DataError(
+            f"the bim file's {len(genotypes.variants):,} variants are not the study's {variant_count:,}: "
+            "chromosome, position, id and alleles must agree row by row",
+            party=party,
+        )
+    sample = _samples_of_rows(records, genotypes, party)
+    linked = sample >= 0
+    if len(frame) and not linked.any():
+        samples = len(genotypes.samples)
+        problem = f"none of the {len(frame):,} table rows has an id among the {samples:,} genotype samples"
+        raise DataError(problem, party=party, hint=f"ids come from column {records.id_column!r} and the fam file")
+    rows = np.flatnonzero(linked & frame.notna().all(axis=1).to_numpy())
+    rows = rows[np.argsort(sample[rows], kind="stable")]
+    people = sample[rows]
+
+    def read(start: int, stop: int) -> NDArray[np.int8]:
+        return genotypes.read(start, stop, people)
+
+    absent = len(genotypes.samples) - int(linked.sum())
+    incomplete = int(linked.sum()) - len(rows)
+    report = Preparation(len(frame), len(frame), incomplete, int((~linked).sum()), absent, len(rows))
+    return LinkedPeople(rows, read, report)
+
+
+def _nothing(start: int, stop: int) -> NDArray[np.int8]:
+    return np.zeros((0, stop - start), dtype=np.int8)
+
+
+def _samples_of_rows(records: Records, genotypes: Genotypes, party: str) -> NDArray[np.intp]:
+    """Position of each row's person among the genotype samples, -1 if there is none."""
+    if records.id_column is None:
+        raise DataError("no column links the table to the genotypes", party=party, hint='name it: ms.Dataset(id="IID")')
+    if records.family_column is not None:
+        own = pd.MultiIndex.from_frame(records.frame[[records.family_column, records.id_column]].astype(object))
+        known: pd.Index[Any] = pd.MultiIndex.from_frame(genotypes.samples[["fid", "iid"]])
+    else:
+        own = pd.Index(as_text(records.frame[records.id_column]), dtype=object)
+        known = pd.Index(genotypes.samples["iid"], dtype=object)
+        repeated = int(known.duplicated().sum())
+        if repeated:
+            problem = f"{repeated} samples of the fam file repeat an individual id, and the table has no family id"
+            raise DataError(problem, party=party, hint="add the columns FID and IID to the table, and name no id")
+    return np.asarray(known.get_indexer(own), dtype=np.intp)
