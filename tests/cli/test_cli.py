@@ -7,8 +7,12 @@ import pytest
 from typer.testing import CliRunner
 
 from mpcstats.cli.main import app, main
-from mpcstats.errors import ConfigurationError, MpcStatsError
+from mpcstats.errors import ConfigurationError, MpcStatsError, SpecError
 from mpcstats.node.config import PartyDirectory
+from mpcstats.study.analyses import ANALYSES
+from mpcstats.study.analyses.association import GwasSpec
+from mpcstats.study.analyses.counts import CountSpec
+from mpcstats.study.analyses.survival import KaplanMeierSpec, LogrankSpec
 
 runner = CliRunner()
 
@@ -135,3 +139,58 @@ def test_the_next_step_makes_a_lost_key_anew(tmp_path):
     assert caught.value.hint == f"mpcstats party init {tmp_path / 'p'}"
     run(*caught.value.hint.split()[1:])
     assert "northfield" in run("party", "card", tmp_path / "p")
+
+
+def asked(monkeypatch, *arguments):
+    """The request that `mpcstats run` makes of its arguments."""
+    requests = []
+
+    class Client:
+        def __init__(self, _party):
+            pass
+
+        def run(self, spec, _progress):
+            requests.append(spec)
+            raise MpcStatsError("enough")
+
+    monkeypatch.setattr("mpcstats.sdk.connect.NodeClient", Client)
+    with pytest.raises(MpcStatsError, match="enough"):
+        run("run", *arguments, "--party", "x")
+    return requests[0]
+
+
+def test_options_become_the_fields_of_the_request(monkeypatch):
+    count = asked(monkeypatch, "count", "--by", "sex", "--by", "stage", "--where", "age > 3", "--dataset", "d")
+    assert count == CountSpec(by=("sex", "stage"), where="age > 3", dataset="d")
+    assert asked(monkeypatch, "count") == CountSpec()
+    options = ["--time", "t", "--event", "e", "--event-value", "2", "--event-value", "dead", "--time-unit", "0.5"]
+    curve = asked(monkeypatch, "kaplan-meier", *options, "--missing", "drop", "--policy", "standard")
+    assert curve == KaplanMeierSpec(
+        time="t", event="e", event_values=(2, "dead"), time_unit=0.5, missing="drop", policy="standard"
+    )
+    assert curve.event_values == (2, "dead")
+    assert isinstance(curve.event_values[0], int)
+    gwas = asked(monkeypatch, "gwas", "--phenotype", "Y", "--covariate", "A", "--covariate", "B")
+    assert gwas == GwasSpec(phenotype="Y", covariates=("A", "B"))
+
+
+@pytest.mark.parametrize("name", sorted(ANALYSES))
+def test_every_analysis_is_a_command_with_help_for_each_option(name):
+    shown = run("run", name, "--help")
+    assert ANALYSES[name].summary.split()[0] in shown
+    for field, info in ANALYSES[name].spec.model_fields.items():
+        assert field == "type" or info.description, f"{name}: no text under {field}"
+
+
+def test_a_request_in_a_file(monkeypatch, tmp_path):
+    spec = LogrankSpec(time="t", event="e", by="sex")
+    (tmp_path / "a.json").write_text(spec.model_dump_json())
+    (tmp_path / "a.toml").write_text('type = "logrank"\ntime = "t"\nevent = "e"\nby = "sex"\n')
+    for file in ("a.json", "a.toml"):
+        assert asked(monkeypatch, "spec", tmp_path / file) == spec
+    for text, complaint in (("[]", "no request"), ("{", "neither JSON"), ('{"type": "x"}', "one of the analyses")):
+        (tmp_path / "b.json").write_text(text)
+        with pytest.raises(SpecError, match=complaint):
+            run("run", "spec", tmp_path / "b.json", "--party", "x")
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        run("run", "spec", tmp_path / "none.json", "--party", "x")

@@ -42,8 +42,8 @@ def test_wrap_chooses_the_class() -> None:
         "logrank": LogrankResult,
         "gwas": GwasResult,
     }
-    with pytest.raises(SpecError, match="'cox'"):
-        wrap(Outcome("cox", {"x": pd.DataFrame()}))
+    with pytest.raises(SpecError, match="'no such'"):
+        wrap(Outcome("no such", {"x": pd.DataFrame()}))
 
 
 def test_every_summary_ends_with_conventions_withheld_and_run(outcome: Outcome) -> None:

@@ -1,0 +1,17 @@
+"""The methods of a consortium, a module per family; a new family is one more base of `AnalysisMethods`."""
+
+from __future__ import annotations
+
+from mpcstats.sdk.methods.association import AssociationMethods
+from mpcstats.sdk.methods.counts import CountMethods
+from mpcstats.sdk.methods.survival import SurvivalMethods
+
+__all__ = ["AnalysisMethods"]
+
+
+class AnalysisMethods(
+    CountMethods,
+    SurvivalMethods,
+    AssociationMethods,
+):
+    """All analyses that a consortium answers."""

@@ -1,0 +1,37 @@
+"""What statisticians get back: tables, a printed summary, plots, files; the same for every analysis.
+
+A family is a module with `RESULTS`, named in `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+from mpcstats.errors import SpecError
+from mpcstats.sdk.results import association, counts, survival
+from mpcstats.sdk.results.association import GwasResult
+from mpcstats.sdk.results.base import Result
+from mpcstats.sdk.results.counts import CountResult
+from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
+from mpcstats.stats.outcome import Outcome
+
+__all__ = ["RESULTS", "CountResult", "GwasResult", "KaplanMeierResult", "LogrankResult", "Result", "wrap"]
+
+FAMILIES = (counts, survival, association)
+
+RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
+"""The class of each analysis' results."""
+
+
+def wrap(outcome: Outcome) -> Result:
+    """The result object for an outcome.
+
+    Raises
+    ------
+    SpecError
+        This version knows no such analysis.
+    """
+    if outcome.analysis not in RESULTS:
+        raise SpecError(
+            f"this version does not know results of {outcome.analysis!r}",
+            hint="update mpcstats, or read outcome.tables",
+        )
+    return RESULTS[outcome.analysis](outcome)
