@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 __all__ = ["Buffer", "Channel"]
@@ -49,6 +50,14 @@ class Channel(Protocol):
             Nothing arrived within `patience_seconds`; names `sender`.
         FrameRejected
             A message of another length, step or session arrived.
+        """
+        ...
+
+    def working(self) -> AbstractContextManager[None]:
+        """While inside, this party computes: nobody's wait in this session runs out, whoever it waits for.
+
+        The computing itself belongs into a thread (`mpcstats.runtime.local`): a blocked event loop gives no sign of
+        life, and neither does a process that is stopped or gone.
         """
         ...
 

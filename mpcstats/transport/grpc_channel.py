@@ -2,6 +2,7 @@
 
 Rules
 * every wait ends after `patience_seconds` without progress, with an error that names the silent party;
+* a party that computes for long says so from time to time, and every wait of the session begins anew;
 * a broken stream ends every wait of the session at once, with an error that names the lost party;
 * a party that stops says so (Abort) and names the party at fault; whoever hears it names that party, not the messenger;
 * the first cause wins: what follows from it is not reported.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -29,7 +30,7 @@ from mpcstats.transport.channel import Buffer
 from mpcstats.transport.codec import ChunkFrame, encode_chunk
 from mpcstats.transport.inbox import Inbox, Piece
 from mpcstats.transport.tls import FRAME_BYTES
-from mpcstats.wire.transport_pb2 import Abort, Frame, Goodbye, Hello
+from mpcstats.wire.transport_pb2 import Abort, Frame, Goodbye, Hello, Working
 
 __all__ = ["AHEAD_BYTES", "SESSION_ID_BYTES", "GrpcChannel", "SessionKey"]
 
@@ -42,6 +43,8 @@ _STATUS = "mpcstats party status DIR"
 
 # How long an abort may take to get out, and a stream to end after it.
 _ABORT_SECONDS = 1.0
+
+_SIGNS_PER_PATIENCE = 4
 
 SessionKey = tuple[bytes, int]
 """(session id, epoch)."""
@@ -109,6 +112,10 @@ class GrpcChannel:
         self._failure: MpcStatsError | None = None
         self._closing = False
         self._attached = asyncio.Event()
+        self._at_work = 0
+        self._last_sign = float("-inf")
+        self._next_sign: asyncio.TimerHandle | None = None
+        self._signs: set[asyncio.Task[None]] = set()
 
     # ---- Channel -----------------------------------------------------------------------------------------------
 
@@ -131,6 +138,19 @@ class GrpcChannel:
         self._stream(sender)
         async with self._patience(sender) as progress:
             return await self._inboxes[sender].get(step, size, progress)
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """See `Channel.working`."""
+        self._at_work += 1
+        if self._at_work == 1:
+            self._give_sign()
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            if not self._at_work and self._next_sign is not None:
+                self._next_sign.cancel()
 
     async def abort(self, error: Exception) -> None:
         """See `Channel.abort`. Takes at most about two seconds."""
@@ -245,6 +265,34 @@ class GrpcChannel:
             _reschedule(limit, now)
         self._attached.set()
 
+    def _give_sign(self) -> None:
+        """Tell all peers that this party computes, unless they heard it a moment ago; and again later."""
+        loop = asyncio.get_running_loop()
+        interval = self.patience_seconds / _SIGNS_PER_PATIENCE
+        due = self._last_sign + interval
+        if loop.time() >= due:
+            self._last_sign, due = loop.time(), loop.time() + interval
+            for stream in self._streams.values():
+                if not stream.turn.locked():  # else a message is under way, which is sign enough
+                    task = asyncio.create_task(self._say_working(stream))
+                    self._signs.add(task)
+                    task.add_done_callback(self._signs.discard)
+        self._next_sign = loop.call_at(due, self._give_sign)
+
+    async def _say_working(self, stream: _Stream) -> None:
+        # never cancelled while it writes: gRPC would end the whole stream with it
+        with contextlib.suppress(StreamBroken):
+            async with stream.turn:
+                if not self._closing:
+                    await on_stream(stream.write(self._frame(working=Working())))
+
+    def _hear_sign(self) -> None:
+        """A party computes. Others may wait for one that waits for it: all waits begin anew."""
+        if self._failure is None:
+            until = asyncio.get_running_loop().time() + self.patience_seconds
+            for limit in self._waits:
+                _reschedule(limit, until)
+
     async def _write(self, peer: int, stream: _Stream, frame: Frame | bytes) -> None:
         try:
             await on_stream(stream.write(frame))
@@ -283,6 +331,9 @@ class GrpcChannel:
         if content == "abort":
             self._fail(self._stopped_by(peer, frame.abort))
             return False
+        if content == "working":
+            self._hear_sign()
+            return True
         if content == "goodbye":
             self._inboxes[peer].finish()
             return False
@@ -308,7 +359,7 @@ class GrpcChannel:
         for tasks in (farewells, readers):
             if tasks:
                 await asyncio.wait(tasks, timeout=seconds)
-        for task in (*farewells, *readers):
+        for task in (*farewells, *readers, *self._signs):
             task.cancel()
         for stream in self._streams.values():
             stream.ended.set()

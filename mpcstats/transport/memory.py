@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mpcstats.errors import DeadlineExceeded, FrameRejected, MpcStatsError, PartyUnreachable
@@ -42,6 +43,8 @@ class MemoryNetwork:
         self.patience_seconds = patience_seconds
         self.observe = observe
         self._pending: dict[tuple[int, int, int], asyncio.Future[bytes]] = {}
+        self._at_work = 0
+        self._last_work = float("-inf")
         self._stopped: dict[int, tuple[str, str]] = {}  # party -> (party at fault, code)
 
     def channel(self, index: int) -> MemoryChannel:
@@ -50,6 +53,18 @@ class MemoryNetwork:
 
     def _slot(self, receiver: int, sender: int, step: int) -> asyncio.Future[bytes]:
         return self._pending.setdefault((receiver, sender, step), asyncio.get_running_loop().create_future())
+
+    async def _wait(self, slot: asyncio.Future[bytes], patience: float) -> bytes:
+        """Wait with patience, which begins anew as long as some party computes."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        while True:
+            quiet_since = clock() if self._at_work else max(began, self._last_work)
+            try:
+                return await asyncio.wait_for(asyncio.shield(slot), quiet_since + patience - clock())
+            except TimeoutError:
+                if not self._at_work and clock() >= max(began, self._last_work) + patience:
+                    raise
 
     def _stop(self, index: int, at_fault: str, code: str) -> None:
         self._stopped.setdefault(index, (at_fault, code))
@@ -91,7 +106,7 @@ class MemoryChannel:
         if sender in self._network._stopped and not slot.done():
             raise self._network._gone(sender)
         try:
-            payload = await asyncio.wait_for(asyncio.shield(slot), self.patience_seconds)
+            payload = await self._network._wait(slot, self.patience_seconds)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"nothing arrived for {self.patience_seconds:g} seconds (step {step})", party=name
@@ -101,6 +116,17 @@ class MemoryChannel:
             text = f"a message of {len(payload)} bytes came where {size} were due (step {step})"
             raise FrameRejected(text, party=name)
         return payload
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """See `Channel.working`."""
+        network = self._network
+        network._at_work += 1
+        try:
+            yield
+        finally:
+            network._at_work -= 1
+            network._last_work = asyncio.get_running_loop().time()
 
     async def abort(self, error: Exception) -> None:
         """See `Channel.abort`."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmpcstats/v1/transport.proto\x12\x0bmpcstats.v1\"\xcd\x01\n\x05\x46rame\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12#\n\x05hello\x18\x03 \x01(\x0b\x32\x12.mpcstats.v1.HelloH\x00\x12#\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x12.mpcstats.v1.ChunkH\x00\x12#\n\x05\x61\x62ort\x18\x05 \x01(\x0b\x32\x12.mpcstats.v1.AbortH\x00\x12\'\n\x07goodbye\x18\x06 \x01(\x0b\x32\x14.mpcstats.v1.GoodbyeH\x00\x42\t\n\x07\x63ontent\"\x07\n\x05Hello\"E\n\x05\x43hunk\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"$\n\x05\x41\x62ort\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\r\"\t\n\x07Goodbye2C\n\tTransport\x12\x36\n\x08\x45xchange\x12\x12.mpcstats.v1.Frame\x1a\x12.mpcstats.v1.Frame(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bmpcstats/v1/transport.proto\x12\x0bmpcstats.v1\"\xf6\x01\n\x05\x46rame\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12#\n\x05hello\x18\x03 \x01(\x0b\x32\x12.mpcstats.v1.HelloH\x00\x12#\n\x05\x63hunk\x18\x04 \x01(\x0b\x32\x12.mpcstats.v1.ChunkH\x00\x12#\n\x05\x61\x62ort\x18\x05 \x01(\x0b\x32\x12.mpcstats.v1.AbortH\x00\x12\'\n\x07goodbye\x18\x06 \x01(\x0b\x32\x14.mpcstats.v1.GoodbyeH\x00\x12\'\n\x07working\x18\x07 \x01(\x0b\x32\x14.mpcstats.v1.WorkingH\x00\x42\t\n\x07\x63ontent\"\x07\n\x05Hello\"E\n\x05\x43hunk\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\x12\x0f\n\x07payload\x18\x04 \x01(\x0c\"$\n\x05\x41\x62ort\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05party\x18\x02 \x01(\r\"\t\n\x07Working\"\t\n\x07Goodbye2C\n\tTransport\x12\x36\n\x08\x45xchange\x12\x12.mpcstats.v1.Frame\x1a\x12.mpcstats.v1.Frame(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,17 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'mpcstats.v1.transport_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FRAME']._serialized_start=45
-  _globals['_FRAME']._serialized_end=250
-  _globals['_HELLO']._serialized_start=252
-  _globals['_HELLO']._serialized_end=259
-  _globals['_CHUNK']._serialized_start=261
-  _globals['_CHUNK']._serialized_end=330
-  _globals['_ABORT']._serialized_start=332
-  _globals['_ABORT']._serialized_end=368
-  _globals['_GOODBYE']._serialized_start=370
-  _globals['_GOODBYE']._serialized_end=379
-  _globals['_TRANSPORT']._serialized_start=381
-  _globals['_TRANSPORT']._serialized_end=448
+  _globals['_FRAME']._serialized_end=291
+  _globals['_HELLO']._serialized_start=293
+  _globals['_HELLO']._serialized_end=300
+  _globals['_CHUNK']._serialized_start=302
+  _globals['_CHUNK']._serialized_end=371
+  _globals['_ABORT']._serialized_start=373
+  _globals['_ABORT']._serialized_end=409
+  _globals['_WORKING']._serialized_start=411
+  _globals['_WORKING']._serialized_end=420
+  _globals['_GOODBYE']._serialized_start=422
+  _globals['_GOODBYE']._serialized_end=431
+  _globals['_TRANSPORT']._serialized_start=433
+  _globals['_TRANSPORT']._serialized_end=500
 # @@protoc_insertion_point(module_scope)

@@ -104,6 +104,70 @@ async def test_a_silent_party_is_named_by_who_hears_of_it_before_the_own_deadlin
     assert "as alpha reports (E1402)" in second.message
 
 
+async def test_a_party_that_computes_is_not_silent_even_for_who_waits_for_another(keys):
+    async def program(channel):
+        if channel.index == 3:
+            with channel.working():
+                await asyncio.sleep(1.6)  # four times the patience
+            await channel.send(2, 0, b"done")
+        elif channel.index == 2:
+            got = bytes(await channel.receive(3, 0, 4))
+            await channel.send(1, 0, got)
+        else:
+            return bytes(await channel.receive(2, 0, 4)), channel.frames_sent
+        return channel.frames_sent
+
+    async with running_parties(keys) as parties:
+        first, second, third = await in_session(parties, program, patience=0.4)
+    assert first == (b"done", {2: 0, 3: 0})
+    assert second == {1: 1, 3: 0}
+    assert third == {1: 0, 2: 1}  # signs of life are no messages
+
+
+async def test_patience_begins_anew_when_the_computing_ends_and_ends_with_it(keys):
+    async def program(channel):
+        if channel.index == 3:
+            with channel.working(), channel.working():
+                await asyncio.sleep(0.8)
+            await asyncio.sleep(2)
+            return None
+        start = time.monotonic()
+        try:
+            return await channel.receive(3, 0, 4)
+        finally:
+            waited.append(time.monotonic() - start)
+
+    waited = []
+    async with running_parties(keys) as parties:
+        first, second, _ = await in_session(parties, program, patience=0.4)
+    assert DeadlineExceeded in {type(first), type(second)} <= {DeadlineExceeded, PartyUnreachable}
+    assert (first.party, second.party) == ("gamma", "gamma")
+    assert 0.9 < min(waited) < 1.8
+
+
+async def test_signs_of_life_are_few_however_often_a_party_computes(keys):
+    async def program(channel):
+        if channel.index == 1:
+            signs = []
+            write = channel._streams[2].write
+
+            async def counted(frame):
+                signs.append(frame)
+                await write(frame)
+
+            channel._streams[2].write = counted
+            for _ in range(200):
+                with channel.working():
+                    await asyncio.sleep(0.001)
+            await channel.send(2, 0, b"x")
+            return len(signs)
+        return await channel.receive(1, 0, 1) if channel.index == 2 else None
+
+    async with running_parties(keys) as parties:
+        number, _, _ = await in_session(parties, program, patience=20)
+    assert number == 2  # one sign, one message
+
+
 async def test_a_slow_but_moving_message_is_not_silent(keys):
     size = 4 * MIB
 

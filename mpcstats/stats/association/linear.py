@@ -24,9 +24,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
-from mpcstats.field import M61, M127
+from mpcstats.field import M61, M127, Elements
 from mpcstats.protocols import at_least, blurred, inner_product, sum_of_inputs
-from mpcstats.runtime import Session, Shared, concatenate, open_declared
+from mpcstats.runtime import Session, Shared, concatenate, local, open_declared
 from mpcstats.sharing.fixedpoint import decode, encode
 from mpcstats.stats.association.missing import MissingTerms, corrected_sums, missing_openings, share_missing_terms
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
@@ -147,7 +147,7 @@ async def _scan_block(
     ruling: Ruling,
     span: tuple[int, int],
 ) -> _Block:
-    calls = None if own is None else own.read(*span)
+    calls = None if own is None else await local(session, own.read, *span)
     size = span[1] - span[0]
     observed, a1_is_alt, passes = await _alleles(session, calls, size, model.people, dealers, ruling)
     sums = await _pool(session, model, calls, size, dealers)
@@ -170,9 +170,7 @@ async def _alleles(
     session: Session, calls: NDArray[np.int8] | None, size: int, people: int, dealers: tuple[int, ...], ruling: Ruling
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
     """Open people with a call, the rarer allele, and whether it is common enough, per variant."""
-    mine = None
-    if calls is not None:
-        mine = M61.from_int64(np.stack([(calls >= 0).sum(axis=0), np.maximum(calls, 0).sum(axis=0, dtype=np.int64)]))
+    mine = None if calls is None else await local(session, _counts, calls)
     pooled = await sum_of_inputs(session, M61, mine, dealers, (2, size))
     called, copies = pooled[0], pooled[1]
     observed = await open_counts(session, called, "people with a call")
@@ -185,19 +183,27 @@ async def _alleles(
     return observed, a1_is_alt, await open_counts(session, common_enough, "variant passes") == 1
 
 
+def _counts(calls: NDArray[np.int8]) -> Elements:
+    """Own people with a call, and copies of ALT: (2, V)."""
+    return M61.from_int64(np.stack([(calls >= 0).sum(axis=0), np.maximum(calls, 0).sum(axis=0, dtype=np.int64)]))
+
+
 async def _pool(
     session: Session, model: NullModel, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
 ) -> _Sums:
     """Share Q'g, e'g and g'g of one block, with g scaled by 1 / sqrt(people): all below 2^3."""
-    mine = None
-    if calls is not None:
-        g = np.maximum(calls, 0).astype(np.float64)
-        products = np.column_stack([model.basis, model.residual]).T @ g / math.sqrt(model.people)
-        squares = np.einsum("ij,ij->j", g, g) / model.people
-        mine = encode(M127, np.vstack([products, squares]), FRACTION, 3)
+    mine = None if calls is None else await local(session, _products, model, calls)
     pooled = await sum_of_inputs(session, M127, mine, dealers, (model.order + 2, size), FRACTION)
     basis = concatenate([pooled[k].reshape(size, 1) for k in range(model.order)], axis=1)
     return _Sums(basis, pooled[model.order], pooled[model.order + 1])
+
+
+def _products(model: NullModel, calls: NDArray[np.int8]) -> Elements:
+    """Own Q'g, e'g and g'g: (order + 2, V)."""
+    g = np.maximum(calls, 0).astype(np.float64)
+    products = np.column_stack([model.basis, model.residual]).T @ g / math.sqrt(model.people)
+    squares = np.einsum("ij,ij->j", g, g) / model.people
+    return encode(M127, np.vstack([products, squares]), FRACTION, 3)
 
 
 async def _open_partial(session: Session, terms: MissingTerms, partial: NDArray[np.int64], block: _Block) -> None:

@@ -12,7 +12,7 @@ from mpcstats.field import M127, Elements
 from mpcstats.protocols import at_least, inner_product, multiply, sum_of_inputs, truncate
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.protocols.solve import NEWTON_STEPS, masked_openings, reciprocal_near_one, solve_near_identity
-from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.association.null_model import NullModel
 
@@ -81,13 +81,7 @@ async def share_missing_terms(
     rates = np.maximum(observed / model.people, _LOWEST_CALL_RATE)
     exact = scaled = None
     if calls is not None:
-        rows = np.column_stack([model.basis, model.residual])
-        own = _own_terms(rows, calls[:, partial] < 0)
-        g = np.maximum(calls[:, partial], 0).astype(np.float64)
-        u = (rows.T @ g / np.sqrt(model.people)).T
-        squares = np.einsum("ij,ij->j", g, g) / model.people
-        exact = np.column_stack([own[:, :order].reshape(count, order * (order + 1)), u, squares])
-        scaled = np.concatenate([own, u[:, :, None]], axis=2) / rates[:, None, None]
+        exact, scaled = await local(session, _terms, model, calls[:, partial], rates)
     products = order * (order + 1)
     fine = await _sum(session, exact, (count, products + order + 2), dealers, _EXACT_BITS)
     coarse = await _sum(session, scaled, (count, order + 1, order + 2), dealers, _solver_fraction(session))
@@ -107,6 +101,17 @@ async def share_missing_terms(
         rough.plus(_shift(order + 1, rates, _BALANCE_BITS)),
         rates,
     )
+
+
+def _terms(model: NullModel, calls: NDArray[np.int8], rates: Floats) -> tuple[Floats, Floats]:
+    """Own terms: exact (V, order (order + 1) + order + 2), and over the call rates (V, order + 1, order + 2)."""
+    rows = np.column_stack([model.basis, model.residual])
+    own = _own_terms(rows, calls < 0)
+    g = np.maximum(calls, 0).astype(np.float64)
+    u = (rows.T @ g / np.sqrt(model.people)).T
+    squares = np.einsum("ij,ij->j", g, g) / model.people
+    exact = np.column_stack([own[:, : model.order].reshape(len(own), model.order * (model.order + 1)), u, squares])
+    return exact, np.concatenate([own, u[:, :, None]], axis=2) / rates[:, None, None]
 
 
 def _shift(size: int, rates: Floats, fraction: int) -> Elements:
