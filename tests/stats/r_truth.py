@@ -69,8 +69,42 @@ def records(entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return frame[entry["time"]].to_numpy(float), frame[entry["event"]].isin(entry["event_values"]).to_numpy(), group
 
 
+def shipped_counts(entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Events and censorings per group and time of a shipped log-rank entry, from R's curves of its single groups."""
+    levels = entry["group_levels"]
+    curves = {
+        text(p.values[0]["group_value"]): p.values[0]["result"]["table"]
+        for p in shipped("survfit.json")
+        if p.values[0]["id"] == entry["id"] and "group_value" in p.values[0]
+    }
+    times = np.unique(np.concatenate([numbers(curves[level]["time"]) for level in levels]))
+    events, censored = np.zeros((2, len(levels), len(times)), dtype=np.int64)
+    for row, level in enumerate(levels):
+        place = np.searchsorted(times, numbers(curves[level]["time"]))
+        events[row, place], censored[row, place] = curves[level]["n_event"], curves[level]["n_censor"]
+    return events, censored
+
+
+def strata_of(entry: dict[str, Any]) -> np.ndarray:
+    """The stratum (text) of each of the people of `records`."""
+    needed = [entry["time"], entry["event"], entry["group"], entry["strata"]]
+    return _read(entry["file"])[needed].dropna()[entry["strata"]].map(text).to_numpy(dtype=str)
+
+
+def entries_of(entry: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """entry, time (int) and event (bool) of the people of a left-truncated cohort."""
+    frame = _read(entry["file"])[[entry["entry"], entry["time"], entry["event"], entry["group"]]].dropna()
+    frame = frame[frame[entry["time"]] > frame[entry["entry"]]]
+    assert len(frame) == entry["rows_used"]
+    event = frame[entry["event"]].isin(entry["event_values"]).to_numpy()
+    return frame[entry["entry"]].to_numpy(int), frame[entry["time"]].to_numpy(int), event
+
+
 @cache
 def _read(file: str) -> pd.DataFrame:
+    """A data set of the shared folder; the lung cohort ships with the tests, its events coded 0 and 1."""
+    if file == "survival_lung.csv":
+        return pd.read_csv(SHIPPED.parent / "lung.csv").assign(status=lambda frame: frame["status"] + 1)
     return pd.read_csv(SHARED / "data" / "clinical" / file)
 
 
@@ -85,6 +119,22 @@ def counts(
         np.add.at(events[row], place[(group == level) & event], 1)
         np.add.at(censored[row], place[(group == level) & ~event], 1)
     return times, events, censored
+
+
+def stratified_counts(
+    time: np.ndarray, event: np.ndarray, group: np.ndarray, stratum: np.ndarray, levels: list[str], strata: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Events and censorings per stratum, group and distinct time."""
+    times = np.unique(time)
+    cells = np.zeros((2, len(strata), len(levels), len(times)), dtype=np.int64)
+    places = (
+        np.where(event, 0, 1),
+        [strata.index(name) for name in stratum],
+        [levels.index(name) for name in group],
+        np.searchsorted(times, time),
+    )
+    np.add.at(cells, places, 1)
+    return cells[0], cells[1]
 
 
 def at_risk(events: np.ndarray, censored: np.ndarray) -> np.ndarray:
