@@ -167,7 +167,7 @@ def test_logrank_in_r_layout() -> None:
     assert result.p_text == "log-rank p = 0.00131"
     text = result.summary()
     assert "Chisq= 10.33  on 1 degrees of freedom, p = 0.00131" in text
-    assert ["sex=1", "138", "112", "91.582", "4.5523"] in [line.split() for line in text.splitlines()]
+    assert ["sex=1", "138", "112", "91.582", "4.5523", "10.327"] in [line.split() for line in text.splitlines()]
 
 
 def test_logrank_without_a_test() -> None:
