@@ -81,6 +81,14 @@ def compare(field: PrimeField, bits: int) -> Primitive:
     return prepare
 
 
+def matmul(field: PrimeField) -> Primitive:
+    async def prepare(session: Session, size: int) -> Callable[[], Awaitable[Any]]:
+        x, y = random_shared(session, field, (size, size)), random_shared(session, field, (size, size))
+        return lambda: protocols.matmul(session, x, y)
+
+    return prepare
+
+
 async def exchange(session: Session, size: int) -> Callable[[], Awaitable[Any]]:
     """8 bytes per element to the next party, nothing else: what the transport alone costs."""
     data = bytes(8 * size)
@@ -100,6 +108,7 @@ PRIMITIVES: dict[str, tuple[str, int, Primitive]] = {
     "multiply-M127": ("multiply, M127", 10**6, multiply(M127)),
     "multiply-fixed": ("fixed-point multiply (12, 24), kappa 64", 10**6, multiply_fixed),
     "compare-M61": ("compare, signed 60-bit in M61", 10**6, compare(M61, 59)),
+    "matmul-M61": ("matrix product, M61, elements = side", 256, matmul(M61)),
     "compare-M127": ("compare, 62-bit in M127", 10**6, compare(M127, 61)),
 }
 

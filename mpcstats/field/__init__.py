@@ -29,4 +29,6 @@ def warm_up() -> None:
     fused.compile_all()
     gates.compile_all()
     bitslice.planes(np.zeros(1, np.uint64), np.zeros((64, 1), np.uint64))
+    for field in (M61, M127):
+        field.matmul(field.zeros((1, 1)), field.zeros((1, 1)))
     lagrange(M61, (1, 2), 0)

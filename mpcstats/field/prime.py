@@ -242,6 +242,18 @@ class PrimeField:
             return words % np.uint64(self.modulus)
         return np.stack([words, np.zeros_like(words)], axis=-1)
 
+    def matmul(self, a: Elements, b: Elements) -> Elements:
+        """Matrix product of shapes (..., n, k) and (..., k, m); leading dimensions broadcast.
+
+        Raises
+        ------
+        RangeError
+            The shapes do not fit each other.
+        """
+        from mpcstats.field.matrix import matmul
+
+        return matmul(self, a, b)
+
     # --- randomness -------------------------------------------------------------------------------------------
 
     def uniform(self, source: WordSource, shape: tuple[int, ...]) -> Elements:

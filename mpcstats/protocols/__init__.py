@@ -6,6 +6,7 @@ from mpcstats.protocols.arithmetic import deal, inner_product, multiply, select,
 from mpcstats.protocols.compare import at_least, bit_decompose, floor_divide, is_negative
 from mpcstats.protocols.divide import divide, floor_quotient, reciprocal
 from mpcstats.protocols.exact import bit_compose, floor_shift, random_bits, truncate_exact
+from mpcstats.protocols.matrix import matmul, matmul_fixed
 from mpcstats.protocols.merge import merge, sort
 from mpcstats.protocols.normalise import Checked
 from mpcstats.protocols.order import (
@@ -48,6 +49,8 @@ __all__ = [
     "is_negative",
     "less",
     "less_than_public",
+    "matmul",
+    "matmul_fixed",
     "maximum",
     "merge",
     "minimum",

@@ -17,7 +17,7 @@ from mpcstats.runtime.session import Session
 from mpcstats.sharing import blocks
 from mpcstats.transport.channel import Buffer
 
-__all__ = ["SMALLEST", "fits", "flat_pair", "fused_multiply"]
+__all__ = ["SMALLEST", "fits", "flat_pair", "fused_multiply", "fused_reshare", "ones"]
 
 SMALLEST = 4096
 """Elements from which blocks and fused kernels pay."""
@@ -85,6 +85,16 @@ async def fused_multiply(session: Session, field: PrimeField, x: Elements, y: El
 
     await session.pipeline(len(spans), produce, expected, consume)
     return total
+
+
+async def fused_reshare(session: Session, field: PrimeField, product: Elements, label: str) -> Elements:
+    """Shares, of degree t, of what a flat array shares with degree 2t. One round in blocks."""
+    return await fused_multiply(session, field, product, ones(field, field.shape(product)[0]), label)
+
+
+def ones(field: PrimeField, count: int) -> Elements:
+    """The other factor of what is a product already."""
+    return np.broadcast_to(field.constant(1), field._words_shape((count,))).copy()
 
 
 def fits(field: PrimeField, count: int) -> bool:

@@ -16,7 +16,7 @@ from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import prss
 
-__all__ = ["blurred", "multiply_fixed", "truncate"]
+__all__ = ["blurred", "multiply_fixed", "multiply_in_blocks", "truncate"]
 
 
 @protocol(
@@ -66,10 +66,10 @@ async def multiply_fixed(session: Session, x: Shared, y: Shared, integer_bits: i
     fused = x.field == y.field == M127 and x.degree == y.degree == committee.t and committee.m == 2 * committee.t + 1
     if not (fused and fits(M127, max(x.size, y.size)) and y.fraction_bits):
         return await truncate(session, local_product(x, y), y.fraction_bits, integer_bits)
-    return await _multiply_in_blocks(session, x, y, integer_bits)
+    return await multiply_in_blocks(session, x, y, integer_bits)
 
 
-async def _multiply_in_blocks(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
+async def multiply_in_blocks(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
     """`multiply_fixed` for large batches; `truncate` of the local product is its slow twin."""
     bits, mask_bits, offset, offset_high = _format(
         session, M127, x.fraction_bits + y.fraction_bits, y.fraction_bits, integer_bits
