@@ -17,12 +17,14 @@ from mpyc.runtime import mpc
 REPETITIONS = 3
 
 
-def measure(key: str, size: int, work: Callable[[], Any], output: Callable[[Any], Any]) -> Any:
+def measure(
+    key: str, size: int, work: Callable[[], Any], output: Callable[[Any], Any], repetitions: int = REPETITIONS
+) -> Any:
     """A coroutine that times the work until its result is there."""
 
     async def run() -> None:
         seconds = []
-        for _ in range(REPETITIONS + 1):
+        for _ in range(repetitions + 1):
             await mpc.barrier()
             started = time.perf_counter()
             result = work()
@@ -48,6 +50,10 @@ async def main() -> None:
     fixed = mpc.SecFxp(36, 24)
     z = mpc.input(fixed.array(np.linspace(-30, 30, 500)), senders=0)
     await measure("multiply-fixed", 500, lambda: mpc.np_multiply(z, z), mpc.output)
+    side = 256
+    a = mpc._reshare(field.array(field.field.array(np.arange(1, side * side + 1).reshape(side, side))))
+    await mpc.gather(a)
+    await measure("matmul-M61", side, lambda: mpc.np_matmul(a, a), mpc.output, 1)
     await mpc.shutdown()
 
 
