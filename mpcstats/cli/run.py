@@ -1,6 +1,7 @@
 """`mpcstats run`: one analysis through one's own node. A command per registered analysis, its options from its request.
 
-A text field becomes an option; a field with several values a repeatable one without the plural s (`--covariate`).
+A text field becomes an option; a field with several values a repeatable one without the plural s (`--covariate`),
+unless another field has that name.
 The text under the field is the help.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import inspect
 import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -92,7 +93,7 @@ def from_file(
 def _command(name: str, analysis: AnyAnalysis) -> Callable[..., None]:
     """A function with a parameter for each field of the request, for typer to read."""
     fields = {key: info for key, info in analysis.spec.model_fields.items() if key not in {"type", *_LAST}}
-    own = {key: _option(key, info) for key, info in fields.items() if not _is_constant(info)}
+    own = {key: _option(key, info, fields) for key, info in fields.items() if not _is_constant(info)}
 
     def command(**given: Any) -> None:
         from mpcstats.study.analyses import parse_spec
@@ -123,11 +124,12 @@ def _values(annotation: Any) -> tuple[Any, ...]:
     return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
-def _option(name: str, info: FieldInfo) -> tuple[Any, Any]:
+def _option(name: str, info: FieldInfo, fields: Container[str]) -> tuple[Any, Any]:
     """Annotation and default of the parameter for a field."""
     kind, several = _kind(info.annotation)
     text = " ".join((info.description or "").split())
-    flag = "--" + (name.removesuffix("s") if several else name).replace("_", "-")
+    one = name.removesuffix("s")
+    flag = "--" + (one if several and one not in fields else name).replace("_", "-")
     if kind is bool:
         return Annotated[bool, typer.Option(f"{flag}/--no-{flag[2:]}", help=text)], info.default
     option = typer.Option(flag, help=f"{text.removesuffix('.')}; repeatable." if several else text)

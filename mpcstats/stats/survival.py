@@ -1,14 +1,16 @@
-"""Kaplan-Meier curves and the log-rank test over sites: sums of events and censorings on a lattice of times.
+"""Kaplan-Meier curves over sites: sums of events, censorings and late entries on a lattice of times.
 
 If a curve is released exactly, its table of counts is: the counts are opened and all real arithmetic is ordinary
-float64, R's digits. Groups below `minimum_count` stay closed all the same: with `where`, a group can be one person.
+float64, R's digits. Curves below `minimum_count` stay closed all the same: with `where`, a group can be one person.
 Without `exact_curve` only rounded cumulative counts on a coarse grid are opened, and the curve ends where few are at
-risk.
+risk. Everything else (quantiles, hazards, restricted means) is read off what was opened.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,13 +23,62 @@ from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats import kaplan_meier as km
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
 from mpcstats.stats.disclosure import Ruling, least_people, open_counts, release_counts, rounded_down
-from mpcstats.stats.logrank import logrank_test
+from mpcstats.stats.lattice import at_risk_before, at_risk_counts, on_grid
 from mpcstats.stats.outcome import Outcome
 from mpcstats.types import DisclosureRules
 
-__all__ = ["joint_kaplan_meier", "joint_logrank"]
+__all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_text", "joint_kaplan_meier"]
 
 Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What is read off the curves; see `kaplan_meier.derived_tables`.
+
+    Attributes
+    ----------
+    conf_type, conf_level : of all limits
+    time_label : str
+        Name of the time column, for plots.
+    quantiles, quantile_rule, times, tau, reference, hazard : not given, nothing of this kind is computed
+    life_table : float, optional
+        Width of the intervals of an actuarial life table, in units of the time column.
+    """
+
+    conf_type: str = "log"
+    conf_level: float = 0.95
+    time_label: str = "time"
+    quantiles: tuple[float, ...] = ()
+    quantile_rule: Literal["R", "lifelines"] = "R"
+    times: tuple[float, ...] = ()
+    tau: float | Literal["common", "shortest"] | None = None
+    reference: str | None = None
+    hazard: str | None = None
+    life_table: float | None = None
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Opened counts of the plan's shape, 0 in curves that stay hidden.
+
+    Attributes
+    ----------
+    events, censored : int64
+    entered : int64, None where nobody enters late
+    hidden : bool (curves,)
+        Curves below `minimum_count`, strata first.
+    """
+
+    events: Counts
+    censored: Counts
+    entered: Counts | None
+    hidden: NDArray[np.bool_]
+
+    @property
+    def at_risk(self) -> Counts:
+        """People at risk just before each time."""
+        return at_risk_counts(self.events, self.censored, self.entered)
 
 
 async def joint_kaplan_meier(
@@ -36,142 +87,235 @@ async def joint_kaplan_meier(
     own: SurvivalContribution | None,
     dealers: tuple[int, ...],
     ruling: Ruling,
-    *,
-    conf_type: str,
-    conf_level: float,
-    time_label: str = "time",
+    wanted: Readings,
 ) -> Outcome:
-    """Pooled survival curves of all groups.
+    """Pooled survival curves of all strata and groups, and what is read off them.
 
     Reveals
     -------
-    With `exact_curve`: events and censorings at every lattice time of each group that reaches `minimum_count`.
-    Otherwise, per group: people at start (threshold and rounding), the number of visible grid points, and rounded
-    cumulative events and censorings at these.
-    """
-    names = _names(plan)
-    conventions = {
-        "confidence interval": f"{conf_type}, level {conf_level:g}",
-        "standard error": "Greenwood, of the survival probability",
-        "median": "R's quantile rule: where the curve meets one half; the middle of a flat part exactly at one half",
-        "event": _event(plan),
-        "ties": "events come before censorings at the same time",
-        "missing": "complete cases on the group column",
-    }
-    values = {"by": plan.by, "conf_type": conf_type, "conf_level": conf_level, "time_label": time_label}
-    if ruling.rules.exact_curve:
-        events, censored, hidden = await _exact_counts(session, plan, own, dealers, ruling)
-        tables = km.tables_from_counts(
-            events, censored, groups=names, unit=plan.unit, conf_type=conf_type, conf_level=conf_level
-        )
-        if hidden.any():
-            medians = tables["medians"].astype({"records": "Int64", "events": "Int64"})
-            medians.loc[hidden, ["records", "events"]] = pd.NA
-            tables["medians"] = medians
-        return Outcome("kaplan-meier", tables, {"curve": "exact", **values}, conventions, _hidden(ruling, hidden))
-    # never narrower than the rule, whatever unit was asked for
-    grid = max(1, math.ceil(ruling.rules.time_grid / plan.unit * (1 - 1e-12)))
-    start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
-    times = grid * plan.unit * np.arange(1, cum_events.shape[1] + 1)
-    tables = km.rounded_tables(
-        times, start, cum_events, cum_censored, visible, groups=names, conf_type=conf_type, conf_level=conf_level
-    )
-    conventions |= {"rounding": km.ROUNDED_NOTE, "median": f"{conventions['median']}; read off the rounded curve"}
-    withheld = _withheld(ruling, visible, names, grid, plan)
-    return Outcome("kaplan-meier", tables, {"curve": "rounded", **values}, conventions, withheld)
-
-
-async def joint_logrank(
-    session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...], ruling: Ruling
-) -> Outcome:
-    """Pooled log-rank test between the groups that reach `minimum_count`, from the exact table.
-
-    Reveals
-    -------
-    Events and censorings at every lattice time of these groups.
+    With `exact_curve`: events and censorings (and entries) at every time of the plan, of each curve that reaches
+    `minimum_count`. Otherwise, per curve: people at start (threshold and rounding), the number of visible grid points,
+    and rounded cumulative events and censorings at these.
 
     Raises
     ------
     DisclosureRefused
-        The rules in force do not let the exact table out (nothing was shared), or only one group reaches the minimum.
+        Late entry where the rules do not let the exact table out: how many come and go cannot be told apart from
+        rounded numbers. Nothing was shared.
     """
-    if not ruling.rules.exact_curve:
-        raise DisclosureRefused(
-            "the log-rank test opens the exact table of events, which the rules do not allow "
-            f"({ruling.cite('exact_curve')})",
-            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or the rounded curve",
+    values = {
+        "by": plan.by,
+        "strata": list(plan.strata),
+        "conf_type": wanted.conf_type,
+        "conf_level": wanted.conf_level,
+        "time_label": wanted.time_label,
+    }
+    conventions = {
+        "confidence interval": f"{wanted.conf_type}, level {wanted.conf_level:g}",
+        "standard error": "Greenwood, of the survival probability",
+        "median": _QUANTILES[wanted.quantile_rule],
+        **curve_conventions(plan),
+        **_reading_conventions(wanted),
+    }
+    if ruling.rules.exact_curve:
+        pooled = await exact_counts(session, plan, own, dealers, ruling)
+        if plan.grid is None and plan.entry is None:
+            conventions["time 0"] += f" ({int((pooled.events + pooled.censored)[..., 0].sum())} people here)"
+        tables = _exact_tables(plan, pooled, wanted)
+        return Outcome(
+            "kaplan-meier", tables, {"curve": "exact", **values}, conventions, hidden_text(plan, ruling, pooled.hidden)
         )
-    events, censored, hidden = await _exact_counts(session, plan, own, dealers, ruling)
-    if hidden.any() and (~hidden).sum() < 2:
-        raise DisclosureRefused(f"fewer than two groups are large enough ({ruling.cite('minimum_count')})")
-    leaving = events + censored
-    at_risk = np.cumsum(leaving[:, ::-1], axis=1)[:, ::-1]
-    names = [name for name, small in zip(_names(plan), hidden, strict=True) if not small]
-    test = logrank_test(events[~hidden], at_risk[~hidden], names)
-    return Outcome(
-        "logrank",
-        {"groups": test.table},
-        {
-            "chi_square": test.chi_square,
-            "degrees_of_freedom": test.degrees_of_freedom,
-            "p_value": test.p_value,
-            "log_p_value": test.log_p_value,
-            "by": plan.by,
-        },
-        {
-            "test": "log-rank, hypergeometric variance, chi-square on groups - 1 degrees of freedom (R: rho = 0)",
-            "event": _event(plan),
-            "missing": "complete cases on the group column",
-        },
-        _hidden(ruling, hidden),
+    if plan.entry is not None:
+        raise DisclosureRefused(
+            "curves with late entry are made from the exact table of events and entries, which the rules do not allow "
+            f"({ruling.cite('exact_curve')})",
+            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or time since entry",
+        )
+    # never narrower than the rule, whatever unit was asked for
+    grid = max(1, math.ceil(ruling.rules.time_grid / plan.step * (1 - 1e-12)))
+    start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
+    times = grid * plan.step * np.arange(1, cum_events.shape[1] + 1)
+    shape = (*plan.shape[:-1], times.size)
+    tables = km.rounded_tables(
+        times,
+        start,
+        cum_events.reshape(shape),
+        cum_censored.reshape(shape),
+        visible,
+        groups=plan.group_names,
+        strata=plan.stratum_names,
+        conf_type=wanted.conf_type,
+        conf_level=wanted.conf_level,
+        quantile_rule=wanted.quantile_rule,
+    )
+    tables |= _derived(tables, plan, wanted, None)
+    if "contrasts" in tables:
+        # limits of a rounded curve know nothing of the rounding: no test is made of them
+        tables["contrasts"] = tables["contrasts"].assign(z=np.nan, p_value=np.nan, log_p_value=np.nan)
+    conventions |= {"rounding": km.ROUNDED_NOTE, "median": f"{conventions['median']}; read off the rounded curve"}
+    withheld = _withheld(ruling, visible, grid, plan)
+    if "contrasts" in tables:
+        withheld.append(f"tests of restricted means need exact counts ({ruling.cite('exact_curve')})")
+    if wanted.life_table is not None:
+        withheld.append(f"the life table needs exact counts ({ruling.cite('exact_curve')})")
+        conventions.pop("life table")
+    return Outcome("kaplan-meier", tables, {"curve": "rounded", **values}, conventions, withheld)
+
+
+def _exact_tables(plan: SurvivalPlan, pooled: Pooled, wanted: Readings) -> dict[str, pd.DataFrame]:
+    tables = km.tables_from_counts(
+        pooled.events,
+        pooled.censored,
+        entered=pooled.entered,
+        groups=plan.group_names,
+        strata=plan.stratum_names,
+        unit=plan.step,
+        conf_type=wanted.conf_type,
+        conf_level=wanted.conf_level,
+        quantile_rule=wanted.quantile_rule,
+    )
+    labels = _labels(tables["medians"])
+    if pooled.hidden.any():
+        medians = tables["medians"].astype({"records": "Int64", "events": "Int64"})
+        medians.loc[pooled.hidden, ["records", "events"]] = pd.NA
+        tables["medians"] = medians
+    at_risk = None
+    if pooled.entered is not None and wanted.times:
+        at_risk = at_risk_before(pooled.at_risk, wanted.times, plan.step).reshape(plan.curves, -1).astype(np.float64)
+        at_risk[pooled.hidden] = np.nan
+    tables |= _derived(tables, plan, wanted, at_risk)
+    if wanted.life_table is not None:
+        width = wanted.life_table
+        events, censored, _ = on_grid(pooled.events, pooled.censored, width, unit=plan.step)
+        rows = (table.reshape(plan.curves, -1) for table in (events, censored))
+        tables["life_table"] = km.labelled([km.life_table(d, c, width) for d, c in zip(*rows, strict=True)], labels)
+    return tables
+
+
+def _derived(
+    tables: dict[str, pd.DataFrame], plan: SurvivalPlan, wanted: Readings, at_risk: NDArray[np.float64] | None
+) -> dict[str, pd.DataFrame]:
+    return km.derived_tables(
+        tables["curve"],
+        _labels(tables["medians"]),
+        probabilities=wanted.quantiles,
+        quantile_rule=wanted.quantile_rule,
+        times=wanted.times,
+        at_risk=at_risk,
+        tau=wanted.tau,
+        reference=wanted.reference,
+        hazard_type=wanted.hazard,
+        conf_level=wanted.conf_level,
     )
 
 
-def _event(plan: SurvivalPlan) -> str:
+def _labels(medians: pd.DataFrame) -> pd.DataFrame:
+    return medians[[name for name in ("stratum", "group") if name in medians.columns]]
+
+
+# --- conventions ---------------------------------------------------------------------------------------------------
+
+_QUANTILES = {
+    "R": "R's quantile rule: where the curve meets one half; the middle of a flat part exactly at one half",
+    "lifelines": "lifelines' rule: the first time at which the curve is at or below one half",
+}
+_HAZARDS = {
+    "nelson-aalen": "Nelson-Aalen, events / at_risk per time (R: ctype = 1)",
+    "fleming-harrington": "Fleming-Harrington, tied events one after the other (R: ctype = 2)",
+}
+_TAUS = {"common": "the last time of all curves", "shortest": "the earliest end of a curve"}
+
+
+def curve_conventions(plan: SurvivalPlan) -> dict[str, str]:
+    """What counts as an event, ties, late entry, grid, strata and missing values."""
     values = " or ".join(str(value) for value in plan.event_values)
-    return f"{plan.event} = {values}" if values else f"no value of {plan.event} is an event"
+    found = {
+        "event": f"{plan.event} = {values}" if values else f"no value of {plan.event} is an event",
+        "ties": "events come before censorings at the same time",
+        "missing": "complete cases on the group column" + (" and the strata" if plan.strata else ""),
+    }
+    if plan.entry is not None:
+        found["late entry"] = f"at risk at t are those with {plan.entry} < t <= time (R: Surv(entry, time, event))"
+    elif plan.grid is None:
+        found["time 0"] = "kept, as R keeps it"
+    if plan.grid is not None:
+        found["grid"] = f"times count as the end of their interval of width {plan.grid:g}, time 0 in the first" + (
+            ", entries as the beginning of theirs" if plan.entry is not None else ""
+        )
+    if plan.strata:
+        found["strata"] = f"combinations of levels of {', '.join(plan.strata)}"
+    return found
 
 
-def _names(plan: SurvivalPlan) -> list[str]:
-    return [str(level) for level in plan.groups] or ["all"]
+def _reading_conventions(wanted: Readings) -> dict[str, str]:
+    found = {}
+    if wanted.quantiles:
+        found["quantiles"] = f"rule of {wanted.quantile_rule}; limits where the same line meets the curve's limits"
+    if wanted.times:
+        found["at times"] = (
+            "at risk just before the time; events and censorings since the time before; survival at the time (R: "
+            "summary(times=, extend=TRUE))"
+        )
+    if wanted.tau is not None:
+        tau = _TAUS[wanted.tau] if isinstance(wanted.tau, str) else f"{wanted.tau:g}"
+        found["restricted mean"] = (
+            f"area under the curve up to {tau}, standard error as R's print(rmean=); limits of ratios on the log scale"
+        )
+    if wanted.hazard is not None:
+        found["hazard"] = f"{_HAZARDS[wanted.hazard]}; limits H exp(-+ z se / H)"
+    if wanted.life_table is not None:
+        found["life table"] = (
+            f"actuarial, intervals of width {wanted.life_table:g}, who is censored counts half (R: KMsurv::lifetab)"
+        )
+    return found
+
+
+# --- counts --------------------------------------------------------------------------------------------------------
 
 
 async def _shared_counts(
     session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
-) -> tuple[Shared, Shared]:
-    mine = None if own is None else M61.from_int64(np.stack([own.events, own.censored]).astype(np.int64))
-    pooled = await sum_of_inputs(session, M61, mine, dealers, (2, *plan.shape))
+) -> Shared:
+    """Pooled (tables, curves, times): events, censorings, and entries where the plan has them."""
+    late = plan.entry is not None
+    mine = None
+    if own is not None:
+        tables = [own.events, own.censored, *([own.entered] if late and own.entered is not None else [])]
+        mine = M61.from_int64(np.stack([table.reshape(plan.curves, plan.points) for table in tables]).astype(np.int64))
+    pooled = await sum_of_inputs(session, M61, mine, dealers, (3 if late else 2, plan.curves, plan.points))
     session.progress("events and censorings pooled on shares")
-    return pooled[0], pooled[1]
+    return pooled
 
 
-async def _exact_counts(
+async def exact_counts(
     session: Session,
     plan: SurvivalPlan,
     own: SurvivalContribution | None,
     dealers: tuple[int, ...],
     ruling: Ruling,
-) -> tuple[Counts, Counts, NDArray[np.bool_]]:
-    """Events and censorings, zero in groups below `minimum_count`, and which groups these are."""
-    groups, minimum = plan.shape[0], ruling.rules.minimum_count
-    session.openings.declare(
-        "events and censorings", 2 * groups * plan.shape[1], "pooled counts per group and time; 0 where suppressed"
-    )
-    events, censored = await _shared_counts(session, plan, own, dealers)
-    both = concatenate([events, censored])
+) -> Pooled:
+    """Open events and censorings (and entries); zero in curves below `minimum_count`."""
+    curves, minimum = plan.curves, ruling.rules.minimum_count
+    what = "events and censorings" if plan.entry is None else "events, censorings and entries"
+    number = (2 if plan.entry is None else 3) * curves * plan.points
+    session.openings.declare(what, number, "pooled counts per group and time; 0 where suppressed")
+    counts = await _shared_counts(session, plan, own, dealers)
     if minimum > 0:
-        large = (await at_least(session, events.sum(1) + censored.sum(1), minimum)).reshape(groups, 1)
-        both = await multiply(session, concatenate([large, large]), both)
-    opened = await open_counts(session, both, "events and censorings")
-    events_opened, censored_opened = opened[:groups], opened[groups:]
+        people = counts[0].sum(1) + counts[1].sum(1)
+        large = (await at_least(session, people, minimum)).reshape(1, curves, 1)
+        counts = await multiply(session, large, counts)
+    opened = await open_counts(session, counts, what)
     # a group that is shown has people
-    hidden = (events_opened + censored_opened).sum(axis=1) == 0 if minimum > 0 else np.zeros(groups, np.bool_)
-    return events_opened, censored_opened, hidden
+    hidden = (opened[0] + opened[1]).sum(axis=1) == 0 if minimum > 0 else np.zeros(curves, np.bool_)
+    events, censored, *entered = (table.reshape(plan.shape) for table in opened)
+    return Pooled(events, censored, entered[0] if entered else None, hidden)
 
 
-def _hidden(ruling: Ruling, hidden: NDArray[np.bool_]) -> list[str]:
+def hidden_text(plan: SurvivalPlan, ruling: Ruling, hidden: NDArray[np.bool_]) -> list[str]:
+    """A sentence about hidden curves; nothing where there are none."""
     count = int(hidden.sum())
-    return [f"{count} of {hidden.size} groups hidden ({ruling.cite('minimum_count')})"] if count else []
+    what = "groups within strata" if plan.strata else "groups"
+    return [f"{count} of {hidden.size} {what} hidden ({ruling.cite('minimum_count')})"] if count else []
 
 
 async def _rounded_counts(
@@ -183,12 +327,13 @@ async def _rounded_counts(
     grid: int,
 ) -> tuple[Counts, Counts, Counts, Counts]:
     """Rounded start, cumulative events and censorings, and visible grid points, per group."""
-    rules, groups = ruling.rules, plan.shape[0]
-    events, censored = await _shared_counts(session, plan, own, dealers)
+    rules, groups = ruling.rules, plan.curves
+    counts = await _shared_counts(session, plan, own, dealers)
     # a grid point stands for (previous, own]; time 0 belongs to the first one
-    points = max(1, -(-plan.horizon // grid))
-    edges = np.minimum(np.arange(1, points + 1) * grid, plan.horizon)
-    cum = concatenate([events.cumsum(1)[:, edges], censored.cumsum(1)[:, edges]])  # (2 G, points)
+    last = plan.points - 1
+    points = max(1, -(-last // grid))
+    edges = np.minimum(np.arange(1, points + 1) * grid, last)
+    cum = counts.reshape(2 * groups, plan.points).cumsum(1)[:, edges]
     session.openings.declare("people at start", groups, "pooled people per group, rounded; 0 where suppressed")
     session.openings.declare("visible grid points", groups, "where each curve ends: fewer at risk beyond")
     session.openings.declare(
@@ -230,10 +375,12 @@ def _midpoints(levels: Counts, step: int) -> Counts:
     return np.where(levels > 0, levels * step + step // 2, 0) if step > 1 else levels
 
 
-def _withheld(ruling: Ruling, visible: Counts, names: list[str], grid: int, plan: SurvivalPlan) -> list[str]:
-    points = max(1, -(-plan.horizon // grid))
+def _withheld(ruling: Ruling, visible: Counts, grid: int, plan: SurvivalPlan) -> list[str]:
+    points = max(1, -(-(plan.points - 1) // grid))
+    within = [f" in stratum {stratum}" for stratum in plan.stratum_names or []] or [""]
+    names = [f"{name}{where}" for where in within for name in plan.group_names]
     ends = ", ".join(
-        f"{name} after {int(end) * grid * plan.unit:g}"
+        f"{name} after {int(end) * grid * plan.step:g}"
         for name, end in zip(names, visible, strict=True)
         if end < points
     )

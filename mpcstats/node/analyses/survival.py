@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
@@ -20,9 +21,11 @@ from mpcstats.node.rows import (
     selected_rows,
 )
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
+from mpcstats.stats.lattice import on_grid
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.survival import joint_kaplan_meier, joint_logrank
-from mpcstats.study.analyses.survival import KaplanMeierSpec, LogrankSpec, SurvivalSpec
+from mpcstats.stats.survival import Readings, joint_kaplan_meier
+from mpcstats.stats.survival_comparison import Comparison, joint_logrank
+from mpcstats.study.analyses.survival import KaplanMeierSpec, LatticeSpec, LogrankSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
 
@@ -30,26 +33,63 @@ __all__ = ["NODE_ANALYSES", "lattice_times", "prepare_counts"]
 
 
 def prepare_counts(
-    spec: SurvivalSpec, plan: SurvivalPlan, records: Records, dictionary: Dictionary, party: str
+    spec: LatticeSpec, plan: SurvivalPlan, records: Records, dictionary: Dictionary, party: str
 ) -> tuple[SurvivalContribution, Preparation]:
-    """Rows that `where` selects, without those that lack `by`; all times are whole multiples of the unit, from 0 to
-    the plan's horizon."""
+    """Rows that `where` selects, without those that lack `by` or a stratum; all times are whole multiples of the unit,
+    from 0 to the plan's horizon, and entry comes before time."""
     frame = check_records(records, dictionary, columns_used(spec), party)
     selected = selected_rows(spec.where, frame)
-    group = positions(frame[plan.by], plan.groups) if plan.by is not None else np.zeros(len(frame), dtype=np.int64)
-    complete = selected & (group >= 0)
-    for name in (spec.time, spec.event):
+    curve = _curves(frame, plan)
+    complete = selected & (curve >= 0)
+    for name in (spec.time, spec.event, *([plan.entry] if plan.entry is not None else [])):
         if spec.missing == "refuse":
             refuse_missing(frame, name, party)
         complete &= frame[name].notna().to_numpy()
     refuse_several_rows_per_person(records, dictionary, "a survival analysis", party)
-    time = lattice_times(frame[spec.time].to_numpy(dtype=np.float64), plan, spec.time, party)[complete]
-    happened = (positions(frame[plan.event], plan.event_values) >= 0)[complete]
-    cell = group[complete] * (plan.horizon + 1) + time
-    size = plan.shape[0] * plan.shape[1]
-    events = np.bincount(cell[happened], minlength=size).astype(np.int64).reshape(plan.shape)
-    censored = np.bincount(cell[~happened], minlength=size).astype(np.int64).reshape(plan.shape)
-    return SurvivalContribution(events, censored), report(selected, complete)
+    time = lattice_times(frame[spec.time].to_numpy(dtype=np.float64), plan, spec.time, party)
+    happened = positions(frame[plan.event], plan.event_values) >= 0
+    entry = None
+    if plan.entry is not None:
+        entry = lattice_times(frame[plan.entry].to_numpy(dtype=np.float64), plan, plan.entry, party)
+        late = (entry >= time) & frame[[spec.time, plan.entry]].notna().all(axis=1).to_numpy()
+        if spec.missing == "refuse":
+            _refuse_late_entries(late, spec, party)
+        complete &= ~late
+    cell = curve * (plan.horizon + 1)
+    shape = (plan.curves, plan.horizon + 1)
+    events, censored = (_table(cell + time, complete & chosen, shape) for chosen in (happened, ~happened))
+    entered = None if entry is None else _table(cell + entry, complete, shape)
+    if plan.grid is not None:
+        events, censored, entered = on_grid(events, censored, plan.grid, unit=plan.unit, entered=entered)
+    late_entries = None if entered is None else entered.reshape(plan.shape)
+    own = SurvivalContribution(events.reshape(plan.shape), censored.reshape(plan.shape), late_entries)
+    return own, report(selected, complete)
+
+
+def _curves(frame: pd.DataFrame, plan: SurvivalPlan) -> NDArray[np.int64]:
+    """The curve of each row, strata first; -1 where the group or a stratum is missing."""
+    axes = list(zip(plan.strata, plan.strata_levels, strict=True))
+    if plan.by is not None:
+        axes.append((plan.by, plan.groups))
+    curve, known = np.zeros(len(frame), dtype=np.int64), np.ones(len(frame), dtype=np.bool_)
+    for name, levels in axes:
+        place = positions(frame[name], levels)
+        curve, known = curve * len(levels) + place, known & (place >= 0)
+    return np.where(known, curve, -1)
+
+
+def _table(cell: NDArray[np.int64], chosen: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.int64]:
+    return np.bincount(cell[chosen], minlength=shape[0] * shape[1]).astype(np.int64).reshape(shape)
+
+
+def _refuse_late_entries(late: NDArray[np.bool_], spec: LatticeSpec, party: str) -> None:
+    if late.any():
+        raise DataError(
+            f"{int(late.sum())} rows have an entry time in column {spec.entry!r} that does not come before the time in "
+            f"column {spec.time!r}",
+            party=party,
+            hint='correct the records; missing="drop" leaves such rows out, as R does',
+        )
 
 
 def lattice_times(time: NDArray[np.float64], plan: SurvivalPlan, name: str, party: str) -> NDArray[np.int64]:
@@ -78,20 +118,33 @@ def lattice_times(time: NDArray[np.float64], plan: SurvivalPlan, name: str, part
 
 
 async def _kaplan_meier(run: Run[KaplanMeierSpec, SurvivalPlan, SurvivalContribution]) -> Outcome:
-    return await joint_kaplan_meier(
-        run.session,
-        run.plan,
-        run.own,
-        run.dealers,
-        run.ruling,
-        conf_type=run.spec.conf_type,
-        conf_level=run.spec.conf_level,
-        time_label=run.spec.time,
+    spec = run.spec
+    wanted = Readings(
+        conf_type=spec.conf_type,
+        conf_level=spec.conf_level,
+        time_label=spec.time,
+        quantiles=spec.quantiles,
+        quantile_rule=spec.quantile_rule,
+        times=spec.times,
+        tau=spec.tau,
+        reference=None if spec.reference is None else str(spec.reference),
+        hazard=spec.hazard,
+        life_table=spec.life_table,
     )
+    return await joint_kaplan_meier(run.session, run.plan, run.own, run.dealers, run.ruling, wanted)
 
 
 async def _logrank(run: Run[LogrankSpec, SurvivalPlan, SurvivalContribution]) -> Outcome:
-    return await joint_logrank(run.session, run.plan, run.own, run.dealers, run.ruling)
+    spec = run.spec
+    wanted = Comparison(
+        weights=spec.weights,
+        p=spec.p,
+        q=spec.q,
+        trend=spec.trend or bool(spec.trend_scores),
+        trend_scores=spec.trend_scores,
+        pairwise=spec.pairwise,
+    )
+    return await joint_logrank(run.session, run.plan, run.own, run.dealers, run.ruling, wanted)
 
 
 NODE_ANALYSES: tuple[NodeAnalysis[Any, Any, Any], ...] = (

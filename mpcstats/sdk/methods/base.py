@@ -11,7 +11,7 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.spec import AnalysisSpec
 
-__all__ = ["Methods", "names", "several_values"]
+__all__ = ["Methods", "names", "plain_value", "several_values"]
 
 R = TypeVar("R", bound=Result)
 
@@ -40,4 +40,9 @@ def several_values(values: Any) -> tuple[Any, ...] | None:
     if values is None:
         return None
     several = isinstance(values, Iterable) and not isinstance(values, str)
-    return tuple(value.item() if hasattr(value, "item") else value for value in (values if several else (values,)))
+    return tuple(map(plain_value, values if several else (values,)))
+
+
+def plain_value(value: Any) -> Any:
+    """A NumPy number as Python's."""
+    return value.item() if hasattr(value, "item") else value

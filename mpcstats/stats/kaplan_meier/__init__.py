@@ -18,7 +18,7 @@ from mpcstats.stats.kaplan_meier.limits import CONFIDENCE_TYPES, log_standard_er
 from mpcstats.stats.kaplan_meier.mean_time import compare_restricted_means, restricted_mean, upper_limit
 from mpcstats.stats.kaplan_meier.quantile import QUANTILE_RULES, median_table, quantiles
 from mpcstats.stats.kaplan_meier.rounded import ROUNDED_NOTE, rounded_survival_table, rounded_tables
-from mpcstats.stats.kaplan_meier.tables import TABLE_COLUMNS, survival_table, tables_from_counts
+from mpcstats.stats.kaplan_meier.tables import TABLE_COLUMNS, labelled, survival_table, tables_from_counts
 from mpcstats.stats.kaplan_meier.times import at_risk_at, survival_at
 from mpcstats.stats.lattice import lattice_times
 
@@ -33,6 +33,7 @@ __all__ = [
     "compare_restricted_means",
     "derived_tables",
     "hazard_table",
+    "labelled",
     "lattice_times",
     "life_table",
     "log_standard_error",

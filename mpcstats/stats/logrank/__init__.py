@@ -23,13 +23,14 @@ from mpcstats.stats.logrank.verdict import (
     logrank_from_chi_square,
     logrank_from_scores,
 )
-from mpcstats.stats.logrank.weights import WEIGHTS, event_weights, weights_text
+from mpcstats.stats.logrank.weights import WEIGHT_ALIASES, WEIGHTS, event_weights, weights_named, weights_text
 from mpcstats.stats.tails import log_chi_square_tail
 
 __all__ = [
     "GROUP_COLUMNS",
     "PAIRWISE_COLUMNS",
     "WEIGHTS",
+    "WEIGHT_ALIASES",
     "LogrankTest",
     "Scores",
     "TrendTest",
@@ -43,5 +44,6 @@ __all__ = [
     "logrank_from_scores",
     "trend_from_scores",
     "trend_test",
+    "weights_named",
     "weights_text",
 ]

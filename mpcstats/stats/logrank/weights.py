@@ -7,9 +7,20 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import SpecError
 
-__all__ = ["WEIGHTS", "check_weights", "event_weights", "weights_text"]
+__all__ = ["WEIGHTS", "WEIGHT_ALIASES", "check_weights", "event_weights", "weights_named", "weights_text"]
 
 WEIGHTS = ("logrank", "wilcoxon", "tarone-ware", "peto-peto-R", "peto-peto-lifelines", "fleming-harrington")
+WEIGHT_ALIASES = {
+    "log-rank": "logrank",
+    "mantel-haenszel": "logrank",
+    "gehan": "wilcoxon",
+    "gehan-breslow": "wilcoxon",
+    "gehan-wilcoxon": "wilcoxon",
+    "breslow": "wilcoxon",
+    "peto-R": "peto-peto-R",
+    "peto-lifelines": "peto-peto-lifelines",
+}
+"""Other names of the same weights."""
 _TEXTS = {
     "logrank": "log-rank (Mantel-Haenszel), weight 1 (R: survdiff, rho = 0)",
     "wilcoxon": "Gehan-Breslow generalised Wilcoxon, weight at_risk (lifelines: wilcoxon)",
@@ -64,6 +75,13 @@ def check_weights(weights: str, p: float = 0.0, q: float = 0.0) -> None:
         raise SpecError(f"no weights are called {weights!r}; there are: {', '.join(WEIGHTS)}")
     if weights == "fleming-harrington" and not (0 <= p < np.inf and 0 <= q < np.inf):
         raise SpecError(f"Fleming-Harrington weights need p and q of 0 or more, not {p} and {q}")
+
+
+def weights_named(name: str) -> str:
+    """The name in `WEIGHTS` of weights that may be called otherwise, or raise SpecError."""
+    weights = WEIGHT_ALIASES.get(name, name)
+    check_weights(weights)
+    return weights
 
 
 def weights_text(weights: str, p: float = 0.0, q: float = 0.0) -> str:
