@@ -31,6 +31,8 @@ __all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_te
 
 Counts = NDArray[np.int64]
 
+_TEST_COLUMNS = ("standard_error", "lower", "upper", "z", "p_value", "log_p_value")
+
 
 @dataclass(frozen=True)
 class Readings:
@@ -150,12 +152,14 @@ async def joint_kaplan_meier(
     )
     tables |= _derived(tables, plan, wanted, None)
     if "contrasts" in tables:
-        # limits of a rounded curve know nothing of the rounding: no test is made of them
-        tables["contrasts"] = tables["contrasts"].assign(z=np.nan, p_value=np.nan, log_p_value=np.nan)
+        # the standard errors of rounded curves know nothing of the rounding: no test is made of them
+        tables["contrasts"] = tables["contrasts"].assign(**dict.fromkeys(_TEST_COLUMNS, np.nan))
     conventions |= {"rounding": km.ROUNDED_NOTE, "median": f"{conventions['median']}; read off the rounded curve"}
     withheld = _withheld(ruling, visible, grid, plan)
     if "contrasts" in tables:
-        withheld.append(f"tests of restricted means need exact counts ({ruling.cite('exact_curve')})")
+        withheld.append(
+            f"limits and tests of contrasts of restricted means need exact counts ({ruling.cite('exact_curve')})"
+        )
     if wanted.life_table is not None:
         withheld.append(f"the life table needs exact counts ({ruling.cite('exact_curve')})")
         conventions.pop("life table")

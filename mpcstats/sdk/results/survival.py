@@ -241,10 +241,8 @@ _LABELS = ("stratum", "group")
 def _asked(result: Result, name: str, how: str) -> pd.DataFrame:
     """A table that is there only where it was asked for."""
     if name not in result.outcome.tables:
-        raise SpecError(
-            f"this result has no table {name!r}: {'; '.join(result.withheld) or 'it was not asked for'}",
-            hint=f"ask with {how}",
-        )
+        why = "it was not asked for, or is withheld (.withheld)" if result.withheld else "it was not asked for"
+        raise SpecError(f"this result has no table {name!r}: {why}", hint=f"ask with {how}")
     return result.outcome.tables[name]
 
 
