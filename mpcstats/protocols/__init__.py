@@ -6,6 +6,7 @@ from mpcstats.protocols.arithmetic import deal, inner_product, multiply, select,
 from mpcstats.protocols.compare import at_least, bit_decompose, floor_divide, is_negative
 from mpcstats.protocols.divide import divide, floor_quotient, reciprocal
 from mpcstats.protocols.exact import bit_compose, floor_shift, random_bits, truncate_exact
+from mpcstats.protocols.fine import fine_reciprocal, fine_square_root
 from mpcstats.protocols.matrix import matmul, matmul_fixed
 from mpcstats.protocols.merge import merge, sort
 from mpcstats.protocols.normalise import Checked
@@ -21,8 +22,15 @@ from mpcstats.protocols.order import (
     minimum,
     sign,
 )
+from mpcstats.protocols.quadratic import quadratic_form
 from mpcstats.protocols.roots import inverse_square_root, square_root
-from mpcstats.protocols.scan import cumulative_product, cumulative_product_fixed, prefix_or, prefix_sum
+from mpcstats.protocols.scan import (
+    cumulative_product,
+    cumulative_product_exact,
+    cumulative_product_fixed,
+    prefix_or,
+    prefix_sum,
+)
 from mpcstats.protocols.shuffle import shuffle
 from mpcstats.protocols.truncate import blurred, multiply_fixed, truncate
 
@@ -36,11 +44,14 @@ __all__ = [
     "bit_decompose",
     "blurred",
     "cumulative_product",
+    "cumulative_product_exact",
     "cumulative_product_fixed",
     "deal",
     "divide",
     "equal",
     "equal_zero",
+    "fine_reciprocal",
+    "fine_square_root",
     "floor_divide",
     "floor_quotient",
     "floor_shift",
@@ -58,6 +69,7 @@ __all__ = [
     "multiply_fixed",
     "prefix_or",
     "prefix_sum",
+    "quadratic_form",
     "random_bits",
     "reciprocal",
     "select",

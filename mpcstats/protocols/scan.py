@@ -10,6 +10,7 @@ import numpy as np
 from mpcstats.errors import RangeError
 from mpcstats.protocols.arithmetic import multiply
 from mpcstats.protocols.declare import Case
+from mpcstats.protocols.exact import floor_shift, floor_shift_work
 from mpcstats.protocols.normalise import require
 from mpcstats.protocols.truncate import multiply_fixed
 from mpcstats.protocols.work import Work, call, declared
@@ -18,6 +19,8 @@ from mpcstats.runtime.shared import Shared
 
 __all__ = [
     "cumulative_product",
+    "cumulative_product_exact",
+    "cumulative_product_exact_work",
     "cumulative_product_fixed",
     "cumulative_product_fixed_work",
     "cumulative_product_work",
@@ -102,6 +105,47 @@ async def cumulative_product_fixed(session: Session, x: Shared, integer_bits: in
     what = f"a product of ({integer_bits}, {x.fraction_bits}) bits"
     require(needed <= session.headroom(x.field), session, x.field, what, needed)
     return await _scan(x, axis, lambda low, high: multiply_fixed(session, low, high, integer_bits))
+
+
+DECLARED_FRACTION = 24
+"""Fraction bits in the declared cost of `cumulative_product_exact`."""
+
+
+def cumulative_product_exact_work(c: Case, length: int, fraction_bits: int) -> Work:
+    """Cost of `cumulative_product_exact` along an axis of this length."""
+    rows = c.size // length if length else 0
+    total = Work()
+    for upper in _uppers(length):
+        level = replace(c, size=rows * upper)
+        total += call("multiply", level) + floor_shift_work(level, fraction_bits)
+    return total
+
+
+@declared(
+    lambda c: cumulative_product_exact_work(c, c.size, DECLARED_FRACTION),
+    source="parallel prefix, Sklansky 1960; declared for a vector",
+)
+async def cumulative_product_exact(session: Session, x: Shared, axis: int = -1) -> Shared:
+    """Product of elements 0..i along an axis, of fixed-point numbers |x| <= 1, without bounded masks. Reveals nothing.
+
+    Every product is rounded towards minus infinity, exactly: no headroom is needed beyond twice the fraction bits, and
+    the product of k elements is less than k units in the last place too small. ceil(log2 n) times a product and a
+    `floor_shift`.
+
+    Raises
+    ------
+    RangeError
+        Products have no room in the field. Nothing was sent.
+    """
+    f = x.fraction_bits
+    if 2 * f + 2 > x.field.bits:
+        raise RangeError(f"products of numbers with {f} fraction bits have no room in {x.field}")
+
+    async def combine(low: Shared, high: Shared) -> Shared:
+        product = (await multiply(session, low, high)).with_fraction_bits(f)
+        return await floor_shift(session, product, f)
+
+    return await _scan(x, axis, combine)
 
 
 @declared(lambda c: cumulative_product_work(c, c.size), source="parallel prefix, Sklansky 1960; declared for a vector")

@@ -7,9 +7,11 @@ import pytest
 LONG = (
     "test_divide",
     "test_exact",
+    "test_fine",
     "test_linalg",
     "test_merge",
     "test_order",
+    "test_quadratic",
     "test_roots",
     "test_scan",
     "test_shuffle",

@@ -13,6 +13,8 @@ from mpcstats.field import M61, M127, small_field
 from mpcstats.protocols.declare import Case
 from mpcstats.protocols.scan import (
     cumulative_product,
+    cumulative_product_exact,
+    cumulative_product_exact_work,
     cumulative_product_fixed,
     cumulative_product_fixed_work,
     cumulative_product_work,
@@ -79,6 +81,25 @@ def test_running_products_of_fractions_are_within_their_bound(committee: Committ
     assert (np.abs(got - exact)[1:] < bound[1:]).all()
 
 
+@pytest.mark.parametrize("committee", COMMITTEES, ids=str)
+def test_running_products_without_masks_are_within_their_bound(committee: Committee) -> None:
+    f, length = 50, 9
+    factors = np.random.default_rng(4).integers(int(0.3 * 2**f), 2**f + 1, (2, length))
+    factors[0, 5], factors[1, 3], factors[1, 7] = 2**f, 0, -(2**f)
+
+    async def program(session: Session, x: Any) -> Shared:
+        result = await cumulative_product_exact(session, x[0], 1)
+        assert result.fraction_bits == f
+        return result
+
+    got = evaluate(committee, M127, program, factors.tolist(), fraction_bits=f)[0]
+    for row, line in zip(factors.tolist(), got.tolist(), strict=True):
+        exact = 1
+        for k, (factor, value) in enumerate(zip(row, line, strict=True)):
+            exact *= factor
+            assert 0 <= abs(exact - (value << (f * k))) < k << (f * k) or k == 0
+
+
 def test_refusals() -> None:
     async def program(session: Session) -> None:
         x = Shared(M127, M127.zeros((3,)), 1, 40)
@@ -86,6 +107,8 @@ def test_refusals() -> None:
             await cumulative_product(session, x)
         with pytest.raises(RangeError, match=r"85 bits of headroom.*61 at kappa = 64"):
             await cumulative_product_fixed(session, x, 4)
+        with pytest.raises(RangeError, match="have no room"):
+            await cumulative_product_exact(session, x.with_fraction_bits(63))
         empty = Shared(M127, M127.zeros((0, 2)), 1)
         assert (await cumulative_product(session, empty, 0)).shape == (0, 2)
         assert session.accounts.rounds == 0
@@ -95,6 +118,7 @@ def test_refusals() -> None:
 
 CALLS: dict[str, Callable[[Session, Shared], Any]] = {
     "cumulative_product": cumulative_product,
+    "cumulative_product_exact": lambda s, x: cumulative_product_exact(s, x.with_fraction_bits(24)),
     "cumulative_product_fixed": lambda s, x: cumulative_product_fixed(s, x.with_fraction_bits(8), 20),
     "prefix_or": prefix_or,
 }
@@ -120,7 +144,11 @@ def test_cost_along_an_axis() -> None:
     async def fixed(session: Session, x: Any) -> None:
         await cumulative_product_fixed(session, x[0].with_fraction_bits(8), 20, 0)
 
+    async def exact(session: Session, x: Any) -> None:
+        await cumulative_product_exact(session, x[0].with_fraction_bits(30), 0)
+
     table, case = [[1, 1]] * 9, Case(THREE, M127, 18)
+    assert measured(THREE, M127, exact, table) == cumulative_product_exact_work(case, 9, 30)
     assert measured(THREE, M127, plain, table) == cumulative_product_work(case, 9)
     assert measured(THREE, M127, fixed, table) == cumulative_product_fixed_work(case, 9)
 
