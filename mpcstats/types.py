@@ -59,6 +59,9 @@ class DisclosureRules:
         Pooled copies of the rarer allele; rarer variants are hidden.
     all_variants : bool
         True allows statistics of every variant.
+    small_remainders : bool
+        True allows totals of groups of which one party's own numbers leave 1 to `minimum_count` - 1 people: the party
+        subtracts them. False hides such groups; the others' total must be 0 or at least `minimum_count`.
     """
 
     minimum_count: int
@@ -71,6 +74,7 @@ class DisclosureRules:
     association_minimum_people: int
     minimum_allele_count: int
     all_variants: bool
+    small_remainders: bool
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

@@ -18,16 +18,24 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
 from mpcstats.field import M61
-from mpcstats.protocols import at_least, multiply, sum_of_inputs
+from mpcstats.protocols import at_least, deal, multiply
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats import kaplan_meier as km
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.disclosure import Ruling, least_people, open_counts, release_counts, rounded_down
+from mpcstats.stats.disclosure import (
+    Ruling,
+    enough_people,
+    enough_without_each,
+    least_people,
+    open_counts,
+    release_counts,
+    rounded_down,
+)
 from mpcstats.stats.lattice import at_risk_before, at_risk_counts, on_grid
 from mpcstats.stats.outcome import Outcome
 from mpcstats.types import DisclosureRules
 
-__all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_text", "joint_kaplan_meier"]
+__all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_text", "joint_kaplan_meier", "size_rules"]
 
 Counts = NDArray[np.int64]
 
@@ -69,7 +77,7 @@ class Pooled:
     events, censored : int64
     entered : int64, None where nobody enters late
     hidden : bool (curves,)
-        Curves below `minimum_count`, strata first.
+        Curves that are too small, strata first.
     """
 
     events: Counts
@@ -96,8 +104,9 @@ async def joint_kaplan_meier(
     Reveals
     -------
     With `exact_curve`: events and censorings (and entries) at every time of the plan, of each curve that reaches
-    `minimum_count`. Otherwise, per curve: people at start (threshold and rounding), the number of visible grid points,
-    and rounded cumulative events and censorings at these.
+    `minimum_count` and passes the leave-one-out check (`disclosure.enough_without_each`). Otherwise, per such curve:
+    people at start (threshold and rounding), the number of visible grid points, and rounded cumulative events and
+    censorings at these.
 
     Raises
     ------
@@ -279,16 +288,21 @@ def _reading_conventions(wanted: Readings) -> dict[str, str]:
 
 async def _shared_counts(
     session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
-) -> Shared:
-    """Pooled (tables, curves, times): events, censorings, and entries where the plan has them."""
+) -> tuple[Shared, list[Shared]]:
+    """Pooled (tables, curves, times): events, censorings, and entries where the plan has them; and the people of each
+    curve at each data party."""
     late = plan.entry is not None
     mine = None
     if own is not None:
         tables = [own.events, own.censored, *([own.entered] if late and own.entered is not None else [])]
         mine = M61.from_int64(np.stack([table.reshape(plan.curves, plan.points) for table in tables]).astype(np.int64))
-    pooled = await sum_of_inputs(session, M61, mine, dealers, (3 if late else 2, plan.curves, plan.points))
+    shape = (3 if late else 2, plan.curves, plan.points)
+    dealt = list((await deal(session, M61, mine, dealers, shape)).values())
+    pooled = dealt[0]
+    for part in dealt[1:]:
+        pooled = pooled + part
     session.progress("events and censorings pooled on shares")
-    return pooled
+    return pooled, [part[:2].sum(2).sum(0) for part in dealt]
 
 
 async def exact_counts(
@@ -298,19 +312,18 @@ async def exact_counts(
     dealers: tuple[int, ...],
     ruling: Ruling,
 ) -> Pooled:
-    """Open events and censorings (and entries); zero in curves below `minimum_count`."""
-    curves, minimum = plan.curves, ruling.rules.minimum_count
+    """Open events and censorings (and entries); zero in curves that are too small."""
+    curves = plan.curves
     what = "events and censorings" if plan.entry is None else "events, censorings and entries"
     number = (2 if plan.entry is None else 3) * curves * plan.points
     session.openings.declare(what, number, "pooled counts per group and time; 0 where suppressed")
-    counts = await _shared_counts(session, plan, own, dealers)
-    if minimum > 0:
-        people = counts[0].sum(1) + counts[1].sum(1)
-        large = (await at_least(session, people, minimum)).reshape(1, curves, 1)
-        counts = await multiply(session, large, counts)
+    counts, people = await _shared_counts(session, plan, own, dealers)
+    large = await enough_people(session, people, ruling.rules)
+    if large is not None:
+        counts = await multiply(session, large.reshape(1, curves, 1), counts)
     opened = await open_counts(session, counts, what)
     # a group that is shown has people
-    hidden = (opened[0] + opened[1]).sum(axis=1) == 0 if minimum > 0 else np.zeros(curves, np.bool_)
+    hidden = (opened[0] + opened[1]).sum(axis=1) == 0 if large is not None else np.zeros(curves, np.bool_)
     events, censored, *entered = (table.reshape(plan.shape) for table in opened)
     return Pooled(events, censored, entered[0] if entered else None, hidden)
 
@@ -319,7 +332,13 @@ def hidden_text(plan: SurvivalPlan, ruling: Ruling, hidden: NDArray[np.bool_]) -
     """A sentence about hidden curves; nothing where there are none."""
     count = int(hidden.sum())
     what = "groups within strata" if plan.strata else "groups"
-    return [f"{count} of {hidden.size} {what} hidden ({ruling.cite('minimum_count')})"] if count else []
+    return [f"{count} of {hidden.size} {what} hidden ({size_rules(ruling)})"] if count else []
+
+
+def size_rules(ruling: Ruling) -> str:
+    """The rules that hide a curve that is too small."""
+    rules = [ruling.cite("minimum_count")]
+    return "; ".join(rules if ruling.rules.small_remainders else [*rules, ruling.cite("small_remainders")])
 
 
 async def _rounded_counts(
@@ -332,7 +351,7 @@ async def _rounded_counts(
 ) -> tuple[Counts, Counts, Counts, Counts]:
     """Rounded start, cumulative events and censorings, and visible grid points, per group."""
     rules, groups = ruling.rules, plan.curves
-    counts = await _shared_counts(session, plan, own, dealers)
+    counts, people = await _shared_counts(session, plan, own, dealers)
     # a grid point stands for (previous, own]; time 0 belongs to the first one
     last = plan.points - 1
     points = max(1, -(-last // grid))
@@ -346,7 +365,10 @@ async def _rounded_counts(
         "multiples of step_minimum reached at each visible grid point",
     )
     total = cum[:groups, -1] + cum[groups:, -1]
-    start, released = await release_counts(session, total, "people at start", rules)
+    allowed = None
+    if rules.minimum_count > 0 and not rules.small_remainders:
+        allowed = await enough_without_each(session, people, rules.minimum_count)
+    start, released = await release_counts(session, total, "people at start", rules, allowed)
     steps = await rounded_down(session, cum, rules.step_minimum)
     visible = await _visible(session, least_people(start, rules), steps[:groups] + steps[groups:], rules)
     shown = await multiply(session, concatenate([visible, visible]), steps)
@@ -392,7 +414,7 @@ def _withheld(ruling: Ruling, visible: Counts, grid: int, plan: SurvivalPlan) ->
         f"the curve is shown on a grid ({ruling.cite('time_grid')})",
         f"the exact curve is not allowed ({ruling.cite('exact_curve')})",
         f"cumulative events and censorings are rounded to steps ({ruling.cite('step_minimum')})",
-        f"people at start are rounded ({ruling.cite('rounding_base')}; {ruling.cite('minimum_count')})",
+        f"people at start are rounded ({ruling.cite('rounding_base')}; {size_rules(ruling)})",
     ]
     if ends:
         lines.append(f"curves are cut where few are at risk ({ruling.cite('at_risk_floor')}): {ends}")

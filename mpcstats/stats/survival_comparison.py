@@ -15,7 +15,7 @@ from mpcstats.stats.contributions.survival import SurvivalContribution, Survival
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.logrank import LogrankTest, logrank_test, pairwise_tests, trend_test, weights_text
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.survival import Pooled, curve_conventions, exact_counts, hidden_text
+from mpcstats.stats.survival import Pooled, curve_conventions, exact_counts, hidden_text, size_rules
 
 __all__ = ["Comparison", "joint_logrank"]
 
@@ -49,7 +49,7 @@ async def joint_logrank(
     ruling: Ruling,
     wanted: Comparison,
 ) -> Outcome:
-    """Pooled test between the groups that reach `minimum_count`, from the exact table; with strata, stratified.
+    """Pooled test between the groups that are large enough, from the exact table; with strata, stratified.
 
     A group that is too small leaves the test; a group that is too small in one stratum leaves it there.
 
@@ -60,7 +60,7 @@ async def joint_logrank(
     Raises
     ------
     DisclosureRefused
-        The rules in force do not let the exact table out (nothing was shared), or only one group reaches the minimum.
+        The rules in force do not let the exact table out (nothing was shared), or only one group is large enough.
     """
     if not ruling.rules.exact_curve:
         raise DisclosureRefused(
@@ -75,7 +75,7 @@ def logrank_outcome(plan: SurvivalPlan, pooled: Pooled, ruling: Ruling, wanted: 
     """All tests from opened counts."""
     shown = ~pooled.hidden.reshape(plan.strata_count, -1)
     if pooled.hidden.any() and shown.sum(axis=1).max() < 2:
-        raise DisclosureRefused(f"fewer than two groups are large enough ({ruling.cite('minimum_count')})")
+        raise DisclosureRefused(f"fewer than two groups are large enough ({size_rules(ruling)})")
     kept = np.flatnonzero(shown.any(axis=0))
     names = [plan.group_names[group] for group in kept]
     events, at_risk = (table[..., kept, :] for table in (pooled.events, pooled.at_risk))

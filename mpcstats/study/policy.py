@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "association_minimum_people": 0,
         "minimum_allele_count": 0,
         "all_variants": True,
+        "small_remainders": True,
     },
     # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
     "standard": {
@@ -41,6 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "association_minimum_people": 500,
         "minimum_allele_count": 20,
         "all_variants": False,
+        "small_remainders": False,
     },
 }
 
@@ -57,6 +59,7 @@ class _Disclosure(BaseModel):
     association_minimum_people: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     minimum_allele_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     all_variants: bool | None = None
+    small_remainders: bool | None = None
 
 
 class Policy(BaseModel):

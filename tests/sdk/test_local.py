@@ -351,7 +351,9 @@ def test_the_grid_of_a_rounded_curve_is_not_narrower_than_the_rule(unit: float) 
     assert (widths < 30 + unit).all()
 
 
-EXACT = ms.Policy.model_validate({"extends": "standard", "disclosure": {"exact_curve": True}})
+EXACT = ms.Policy.model_validate(
+    {"extends": "standard", "disclosure": {"exact_curve": True, "small_remainders": True}}
+)
 
 
 @pytest.mark.parametrize("people", [0, 1, 10, 11])
