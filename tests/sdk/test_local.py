@@ -306,8 +306,6 @@ def test_standard_shows_a_rounded_curve_that_ends_early(lung: pd.DataFrame) -> N
         exact = consortium.kaplan_meier(time="time", event="status", by="sex").to_frame()
     with ms.local(split(lung, 3, 3), policy="standard") as consortium:
         result = consortium.kaplan_meier(time="time", event="status", by="sex")
-        with pytest.raises(DisclosureRefused, match="exact_curve"):
-            consortium.logrank(time="time", event="status", by="sex")
     rounded = result.to_frame()
     assert result.outcome.values["curve"] == "rounded"
     for group, part in rounded.groupby("group"):
@@ -351,9 +349,27 @@ def test_the_grid_of_a_rounded_curve_is_not_narrower_than_the_rule(unit: float) 
     assert (widths < 30 + unit).all()
 
 
-EXACT = ms.Policy.model_validate(
-    {"extends": "standard", "disclosure": {"exact_curve": True, "small_remainders": True}}
-)
+def test_standard_shows_a_test_and_not_its_counts(lung: pd.DataFrame) -> None:
+    request = {"time": "time", "event": "status", "by": "sex"}
+    with ms.local(split(lung, 3, 3)) as consortium:
+        oracle = consortium.logrank(**request)
+    with ms.local(split(lung, 3, 3), policy="standard") as consortium:
+        result = consortium.logrank(**request)
+        with pytest.raises(DisclosureRefused, match="too few people or events"):
+            consortium.logrank(**request, where="age < 45")
+    assert result.chi_square == pytest.approx(oracle.chi_square, rel=5e-7)
+    assert result.p_value == pytest.approx(oracle.p_value, rel=1e-5)
+    table = result.outcome.tables["groups"]
+    assert table["group"].tolist() == ["1", "2"]
+    assert table.drop(columns="group").isna().all(axis=None)
+    opened = {entry["name"]: entry["values"] for entry in result.outcome.run["opened"]}
+    assert opened == {"test can be released": 1, "groups in the test": 0, "test exists": 1, "chi-square": 2}
+    assert "exact_curve = False" in result.outcome.withheld[0]
+    assert result.summary()
+    assert result.plot()
+
+
+EXACT = ms.Policy.model_validate({"extends": "standard", "disclosure": {"exact_curve": True, "small_remainders": True}})
 
 
 @pytest.mark.parametrize("people", [0, 1, 10, 11])
