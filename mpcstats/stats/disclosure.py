@@ -32,6 +32,7 @@ __all__ = [
     "require_all",
     "require_people",
     "rounded_down",
+    "size_rules",
 ]
 
 COUNT_BITS = 29
@@ -128,6 +129,12 @@ async def enough_people(session: Session, parts: Sequence[Shared], rules: Disclo
     if rules.small_remainders:
         return large
     return await multiply(session, large, await enough_without_each(session, parts, rules.minimum_count))
+
+
+def size_rules(ruling: Ruling) -> str:
+    """The rules that hide a curve that is too small."""
+    rules = [ruling.cite("minimum_count")]
+    return "; ".join(rules if ruling.rules.small_remainders else [*rules, ruling.cite("small_remainders")])
 
 
 async def enough_without_each(session: Session, parts: Sequence[Shared], minimum: int) -> Shared:

@@ -8,7 +8,6 @@ risk. Everything else (quantiles, hazards, restricted means) is read off what wa
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,24 +17,16 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
 from mpcstats.field import M61
-from mpcstats.protocols import at_least, deal, multiply
-from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.protocols import deal, multiply
+from mpcstats.runtime import Session, Shared
 from mpcstats.stats import kaplan_meier as km
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.disclosure import (
-    Ruling,
-    enough_people,
-    enough_without_each,
-    least_people,
-    open_counts,
-    release_counts,
-    rounded_down,
-)
+from mpcstats.stats.curve_release import release_grid, release_rounded_curves, withheld_lines
+from mpcstats.stats.disclosure import Ruling, enough_people, open_counts, size_rules
 from mpcstats.stats.lattice import at_risk_before, at_risk_counts, on_grid
 from mpcstats.stats.outcome import Outcome
-from mpcstats.types import DisclosureRules
 
-__all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_text", "joint_kaplan_meier", "size_rules"]
+__all__ = ["Pooled", "Readings", "curve_conventions", "exact_counts", "hidden_text", "joint_kaplan_meier"]
 
 Counts = NDArray[np.int64]
 
@@ -142,17 +133,16 @@ async def joint_kaplan_meier(
             f"({ruling.cite('exact_curve')})",
             hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or time since entry",
         )
-    # never narrower than the rule, whatever unit was asked for
-    grid = max(1, math.ceil(ruling.rules.time_grid / plan.step * (1 - 1e-12)))
-    start, cum_events, cum_censored, visible = await _rounded_counts(session, plan, own, dealers, ruling, grid)
-    times = grid * plan.step * np.arange(1, cum_events.shape[1] + 1)
+    edges, times = release_grid(plan.points - 1, plan.step, ruling.rules.time_grid)
+    counts, people = await _shared_counts(session, plan, own, dealers)
+    curves = await release_rounded_curves(session, counts, ruling, edges, "events and censorings", people)
     shape = (*plan.shape[:-1], times.size)
     tables = km.rounded_tables(
         times,
-        start,
-        cum_events.reshape(shape),
-        cum_censored.reshape(shape),
-        visible,
+        curves.start,
+        curves.cumulative[0].reshape(shape),
+        curves.cumulative[1].reshape(shape),
+        curves.visible,
         groups=plan.group_names,
         strata=plan.stratum_names,
         conf_type=wanted.conf_type,
@@ -164,7 +154,9 @@ async def joint_kaplan_meier(
         # the standard errors of rounded curves know nothing of the rounding: no test is made of them
         tables["contrasts"] = tables["contrasts"].assign(**dict.fromkeys(_TEST_COLUMNS, np.nan))
     conventions |= {"rounding": km.ROUNDED_NOTE, "median": f"{conventions['median']}; read off the rounded curve"}
-    withheld = _withheld(ruling, visible, grid, plan)
+    within = [f" in stratum {stratum}" for stratum in plan.stratum_names or []] or [""]
+    names = [f"{name}{where}" for where in within for name in plan.group_names]
+    withheld = withheld_lines(ruling, curves.visible, names, times, "events and censorings")
     if "contrasts" in tables:
         withheld.append(
             f"limits and tests of contrasts of restricted means need exact counts ({ruling.cite('exact_curve')})"
@@ -333,89 +325,3 @@ def hidden_text(plan: SurvivalPlan, ruling: Ruling, hidden: NDArray[np.bool_]) -
     count = int(hidden.sum())
     what = "groups within strata" if plan.strata else "groups"
     return [f"{count} of {hidden.size} {what} hidden ({size_rules(ruling)})"] if count else []
-
-
-def size_rules(ruling: Ruling) -> str:
-    """The rules that hide a curve that is too small."""
-    rules = [ruling.cite("minimum_count")]
-    return "; ".join(rules if ruling.rules.small_remainders else [*rules, ruling.cite("small_remainders")])
-
-
-async def _rounded_counts(
-    session: Session,
-    plan: SurvivalPlan,
-    own: SurvivalContribution | None,
-    dealers: tuple[int, ...],
-    ruling: Ruling,
-    grid: int,
-) -> tuple[Counts, Counts, Counts, Counts]:
-    """Rounded start, cumulative events and censorings, and visible grid points, per group."""
-    rules, groups = ruling.rules, plan.curves
-    counts, people = await _shared_counts(session, plan, own, dealers)
-    # a grid point stands for (previous, own]; time 0 belongs to the first one
-    last = plan.points - 1
-    points = max(1, -(-last // grid))
-    edges = np.minimum(np.arange(1, points + 1) * grid, last)
-    cum = counts.reshape(2 * groups, plan.points).cumsum(1)[:, edges]
-    session.openings.declare("people at start", groups, "pooled people per group, rounded; 0 where suppressed")
-    session.openings.declare("visible grid points", groups, "where each curve ends: fewer at risk beyond")
-    session.openings.declare(
-        "cumulative events and censorings",
-        2 * groups * points,
-        "multiples of step_minimum reached at each visible grid point",
-    )
-    total = cum[:groups, -1] + cum[groups:, -1]
-    allowed = None
-    if rules.minimum_count > 0 and not rules.small_remainders:
-        allowed = await enough_without_each(session, people, rules.minimum_count)
-    start, released = await release_counts(session, total, "people at start", rules, allowed)
-    steps = await rounded_down(session, cum, rules.step_minimum)
-    visible = await _visible(session, least_people(start, rules), steps[:groups] + steps[groups:], rules)
-    shown = await multiply(session, concatenate([visible, visible]), steps)
-    session.progress("curves rounded and cut on shares; opening what remains")
-    ends = await open_counts(session, visible.sum(1), "visible grid points")
-    levels = await open_counts(session, shown, "cumulative events and censorings")
-    rounded = _midpoints(levels, rules.step_minimum)
-    start, ends = np.where(released, start, 0), np.where(released, ends, 0)
-    return start, rounded[:groups], rounded[groups:], ends
-
-
-async def _visible(session: Session, least: Counts, steps: Shared, rules: DisclosureRules) -> Shared:
-    """1 where enough people are certainly left after a grid point.
-
-    Decided from the released people at start and from steps alone: a cut at the true number at risk would be an
-    equation that, with the rounded numbers, gives exact counts. So would steps that add up to nearly everybody.
-    """
-    groups, points = steps.shape
-    floor = max(rules.at_risk_floor, rules.minimum_count)
-    if floor == 0:
-        return steps.times_int(0).plus_int(1)
-    # events and censorings up to the point before are each up to step_minimum - 1 more than their steps
-    unseen = np.where(np.arange(points) > 0, 2 * (rules.step_minimum - 1), 0)
-    certain = (-steps.times_int(rules.step_minimum)).plus(M61.from_int64(least.reshape(groups, 1) - unseen))
-    return await at_least(session, certain, floor)
-
-
-def _midpoints(levels: Counts, step: int) -> Counts:
-    """The middle of [level step, (level + 1) step); 0 while fewer than one step happened."""
-    return np.where(levels > 0, levels * step + step // 2, 0) if step > 1 else levels
-
-
-def _withheld(ruling: Ruling, visible: Counts, grid: int, plan: SurvivalPlan) -> list[str]:
-    points = max(1, -(-(plan.points - 1) // grid))
-    within = [f" in stratum {stratum}" for stratum in plan.stratum_names or []] or [""]
-    names = [f"{name}{where}" for where in within for name in plan.group_names]
-    ends = ", ".join(
-        f"{name} after {int(end) * grid * plan.step:g}"
-        for name, end in zip(names, visible, strict=True)
-        if end < points
-    )
-    lines = [
-        f"the curve is shown on a grid ({ruling.cite('time_grid')})",
-        f"the exact curve is not allowed ({ruling.cite('exact_curve')})",
-        f"cumulative events and censorings are rounded to steps ({ruling.cite('step_minimum')})",
-        f"people at start are rounded ({ruling.cite('rounding_base')}; {size_rules(ruling)})",
-    ]
-    if ends:
-        lines.append(f"curves are cut where few are at risk ({ruling.cite('at_risk_floor')}): {ends}")
-    return lines

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.disclosure import Ruling
+from mpcstats.stats.disclosure import Ruling, size_rules
 from mpcstats.stats.logrank import LogrankTest, logrank_test, pairwise_tests, trend_test, weights_text
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.survival import Pooled, curve_conventions, exact_counts, hidden_text, size_rules
+from mpcstats.stats.survival import Pooled, curve_conventions, exact_counts, hidden_text
 
 __all__ = ["Comparison", "joint_logrank"]
 

@@ -15,8 +15,7 @@ from mpcstats.field import M61, M127, PrimeField
 from mpcstats.protocols import deal
 from mpcstats.runtime import Session, Shared
 from mpcstats.sharing.committee import Committee
-from mpcstats.stats import survival
-from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
+from mpcstats.stats import curve_release
 from mpcstats.stats.disclosure import (
     Ruling,
     enough_without_each,
@@ -66,25 +65,26 @@ def small_cohorts(largest: int) -> list[Cohort]:
 def opened(cohorts: list[Cohort], rules: DisclosureRules, monkeypatch: pytest.MonkeyPatch) -> list[Opened]:
     """Per cohort what the parties see: people at start, visible points, steps of events and censorings at the first."""
     people, events, censored = np.array(cohorts).T
-    plan = SurvivalPlan("g", tuple(range(len(cohorts))), 2, 1.0, "e", (1,))
     left = people - events - censored
-    own = SurvivalContribution(
-        np.stack([0 * left, events, left // 2], axis=1), np.stack([0 * left, censored, left - left // 2], axis=1)
-    )
+    counts = np.stack([np.stack([events, left // 2], axis=1), np.stack([censored, left - left // 2], axis=1)])
     seen: dict[str, np.ndarray] = {}
 
     async def watched(session: Session, counts: Shared, name: str) -> np.ndarray:
         seen[name] = await open_counts(session, counts, name)
         return seen[name]
 
-    monkeypatch.setattr(survival, "open_counts", watched)
+    monkeypatch.setattr(curve_release, "open_counts", watched)
 
     async def program(session: Session) -> np.ndarray:
-        return (await survival._rounded_counts(session, plan, own, (1,), Ruling(rules, {}), 1))[0]
+        pooled = Shared(M61, M61.from_int64(counts), 0)
+        curves = await curve_release.release_rounded_curves(
+            session, pooled, Ruling(rules, {}), np.arange(2), "counts", [pooled.sum(2).sum(0)]
+        )
+        return curves.start
 
     start = run_parties(ONE, program)[0]
-    ends, levels = seen["visible grid points"], seen["cumulative events and censorings"][:, 0]
-    return list(zip(start.tolist(), ends.tolist(), levels[: len(start)], levels[len(start) :], strict=True))
+    ends, levels = seen["visible grid points"], seen["cumulative counts"][:, :, 0]
+    return list(zip(start.tolist(), ends.tolist(), *levels, strict=True))
 
 
 RULES = [STANDARD, replace(STANDARD, step_minimum=6, rounding_base=10), replace(STANDARD, at_risk_floor=20)]
