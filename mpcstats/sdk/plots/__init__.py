@@ -1,4 +1,4 @@
 """Figures of results: matplotlib objects made without global state, legible in print and for colour-blind readers.
 
-`mpcstats.sdk.plots.survival`, `.association` and `.counts` import matplotlib; this package itself does not.
+Its modules import matplotlib; the package itself does not.
 """

@@ -6,15 +6,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from mpcstats.sdk.plots import style
-from mpcstats.stats.kaplan_meier import at_risk_at
+from mpcstats.sdk.plots.curves import at_risk_rows, draw_steps, group_labels, head
 
 __all__ = ["plot_observed_expected", "plot_survival"]
-
-Floats = NDArray[np.float64]
-_ROW = 13.0  # points between two rows of the number-at-risk table
 
 
 def plot_survival(
@@ -61,7 +57,7 @@ def plot_survival(
     if ax is None:
         figure = style.new_figure(7.2, 4.6 + (0.2 * len(groups) if at_risk else 0))
         ax = figure.add_subplot()
-    names = _labels(groups, by)
+    names = group_labels(groups, by)
     end = float(curve["time"].max()) if len(curve) else 1.0
     if censor_ticks is None:
         censor_ticks = not rounded and int((curve["censored"] > 0).sum()) <= 200
@@ -75,10 +71,10 @@ def plot_survival(
     ax.set_ylim(0, 1.03)
     ax.set_yticks(np.linspace(0, 1, 6))
     style.clean(ax, x=time_label, y="Survival probability")
-    _head(ax, title, names)
+    head(ax, title, names)
     _notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
     if at_risk:
-        _at_risk_table(ax, curve, groups, names, ticks)
+        at_risk_rows(ax, curve, groups, names, ticks)
     return figure if figure is not None else ax
 
 
@@ -95,7 +91,7 @@ def plot_observed_expected(
     if ax is None:
         figure = style.new_figure(6.4, 1.9 + 0.5 * len(table))
         ax = figure.add_subplot()
-    names = _labels(table["group"].tolist(), by)
+    names = group_labels(table["group"].tolist(), by)
     for row, (observed, expected) in enumerate(zip(table["observed"], table["expected"], strict=True)):
         ax.barh(row - 0.19, observed, height=0.34, color=style.COLOURS[0], label="observed" if row == 0 else None)
         ax.barh(
@@ -134,37 +130,8 @@ def plot_observed_expected(
     return figure if figure is not None else ax
 
 
-def _labels(groups: list[str], by: str | None) -> list[str]:
-    return [f"{by} = {group}" if by else str(group) for group in groups]
-
-
-def _steps(table: pd.DataFrame, column: str) -> tuple[Floats, Floats]:
-    """Vertices of a right-continuous step function that starts at 1."""
-    time = np.append(0.0, table["time"].to_numpy(dtype=np.float64))
-    value = np.append(1.0, table[column].to_numpy(dtype=np.float64))
-    survival = np.append(1.0, table["survival"].to_numpy(dtype=np.float64))
-    # limits do not exist at S = 1 for some confidence types: the band starts closed
-    return time, np.where(np.isnan(value) & (survival == 1), 1.0, value)
-
-
 def _draw_curve(ax: Axes, table: pd.DataFrame, index: int, label: str, *, ticks: bool) -> None:
-    shade, pattern = style.colour(index), style.line_style(index)
-    time, survival = _steps(table, "survival")
-    _, lower = _steps(table, "lower")
-    _, upper = _steps(table, "upper")
-    ax.fill_between(time, lower, upper, step="post", color=shade, alpha=0.16, linewidth=0, zorder=1)
-    ax.plot(
-        time,
-        survival,
-        drawstyle="steps-post",
-        color=shade,
-        linestyle=pattern,
-        linewidth=1.7,
-        label=label,
-        zorder=3,
-        solid_joinstyle="miter",
-        dash_joinstyle="miter",
-    )
+    draw_steps(ax, table, "survival", index, label, start=1.0)
     if ticks:
         marked = table[table["censored"] > 0]
         ax.plot(
@@ -174,7 +141,7 @@ def _draw_curve(ax: Axes, table: pd.DataFrame, index: int, label: str, *, ticks:
             marker="|",
             markersize=5,
             markeredgewidth=0.8,
-            color=shade,
+            color=style.colour(index),
             zorder=4,
         )
 
@@ -196,26 +163,6 @@ def _draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
         )
 
 
-def _head(ax: Axes, title: str | None, names: list[str]) -> None:
-    """Title and legend above the axes, where no curve can be."""
-    several = len(names) > 1
-    columns = max(1, min(len(names), 3, 72 // (9 + max(map(len, names), default=0))))
-    if several:
-        ax.legend(
-            loc="lower left",
-            bbox_to_anchor=(0, 1.0),
-            ncols=columns,
-            frameon=False,
-            fontsize=style.TEXT_SIZE,
-            handlelength=2.8,
-            borderaxespad=0.2,
-            borderpad=0,
-        )
-    if title:
-        rows = -(-len(names) // columns) if several else 0
-        ax.set_title(title, fontsize=style.TITLE_SIZE, loc="left", fontweight="bold", pad=6 + 14 * rows)
-
-
 def _notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
     """In the lower left corner, or the upper right one where curves fall too fast for that."""
     text = "\n".join(note for note in notes if note)
@@ -233,49 +180,3 @@ def _notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
         zorder=5,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
     )
-
-
-def _at_risk_table(ax: Axes, curve: pd.DataFrame, groups: list[str], names: list[str], ticks: list[float]) -> None:
-    first = -44.0  # points below the axis: tick labels and axis label come before
-    ax.annotate(
-        "Number at risk",
-        (0, 0),
-        xycoords="axes fraction",
-        xytext=(-8, first),
-        textcoords="offset points",
-        ha="left",
-        va="center",
-        fontsize=style.TEXT_SIZE,
-        fontweight="bold",
-        annotation_clip=False,
-    )
-    for index, group in enumerate(groups):
-        down = first - _ROW * (index + 1.1)
-        shade = style.colour(index)
-        if len(groups) > 1:
-            ax.annotate(
-                names[index],
-                (0, 0),
-                xycoords="axes fraction",
-                xytext=(-22, down),
-                textcoords="offset points",
-                ha="right",
-                va="center",
-                fontsize=style.SMALL_SIZE,
-                color=shade,
-                annotation_clip=False,
-            )
-        numbers = at_risk_at(curve[curve["group"] == group], ticks)
-        for tick, number in zip(ticks, numbers, strict=True):
-            ax.annotate(
-                "–" if np.isnan(number) else f"{number:,.0f}",
-                (tick, 0),
-                xycoords=("data", "axes fraction"),
-                xytext=(0, down),
-                textcoords="offset points",
-                ha="center",
-                va="center",
-                fontsize=style.SMALL_SIZE,
-                color=shade,
-                annotation_clip=False,
-            )
