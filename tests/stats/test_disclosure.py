@@ -15,7 +15,8 @@ from mpcstats.field import M61, M127, PrimeField
 from mpcstats.protocols import deal
 from mpcstats.runtime import Session, Shared
 from mpcstats.sharing.committee import Committee
-from mpcstats.stats import curve_release
+from mpcstats.stats import curve_release, survival
+from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
 from mpcstats.stats.disclosure import (
     Ruling,
     enough_without_each,
@@ -173,7 +174,7 @@ def curve_of(sites: list[int], rules: DisclosureRules) -> Any:
         np.add.at(censored[0], times[2::3], 1)
         own = SurvivalContribution(events, censored)
         outcome = await survival.joint_kaplan_meier(
-            session, plan, own, (1, 2, 3), Ruling(rules, {}), conf_type="log", conf_level=0.95
+            session, plan, own, (1, 2, 3), Ruling(rules, {}), survival.Readings()
         )
         assert sum(entry.values for entry in session.openings.manifest.values()) > 0
         return outcome
