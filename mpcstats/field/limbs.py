@@ -37,6 +37,8 @@ _BIAS127 = sum(1 << (20 + 21 * k) for k in range(5))
 _BIAS127_LOW, _BIAS127_HIGH = np.uint64(_BIAS127 & ((1 << 64) - 1)), np.uint64(_BIAS127 >> 64)
 _THIRD = np.uint64(0xAAAAAAAAAAAAAAAB)
 """The inverse of 3 modulo 2^64: divides multiples of 3. Unsigned, because the product of signed words may not wrap."""
+_ONE, _OTHER = np.array([0, 2, 4, 0, 0, 2]), np.array([6, 6, 6, 2, 4, 4])
+"""First limbs of the pairs that are added in each of the 6 ways; rows 6 and 7 are zero."""
 _I0, _I1, _I2, _I4, _I21, _I41, _I42, _I63 = (np.int64(k) for k in (0, 1, 2, 4, 21, 41, 42, 63))
 _U0, _U1, _U20, _U21, _U40, _U42, _U43, _U63 = (np.uint64(k) for k in (0, 1, 20, 21, 40, 42, 43, 63))
 
@@ -63,7 +65,7 @@ def split61(a: Any, row: Any, column: Any, parts: Any) -> None:
             at_infinity[j] = np.int32(u2)
 
 
-@njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
+@njit(cache=CACHE)  # type: ignore[untyped-decorator]
 def _next61(value: Any, term: Any) -> Any:
     """value X + term, one step of Horner's rule; |term| < p."""
     turned = ((value << _U21) & _P61) | (value >> _U40)
@@ -88,7 +90,7 @@ def join61(products: Any, out: Any, row: Any, column: Any) -> None:
             total[j] = _fold61(total[j] + v)
 
 
-@njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
+@njit(cache=CACHE)  # type: ignore[untyped-decorator]
 def _limbs127(low: Any, high: Any) -> Any:
     if high > _HALF127_HIGH:
         # v - p = v + 1 - 2^127 in two's complement
@@ -113,13 +115,7 @@ def _cut127(source: Any, u: Any) -> None:
 
 
 @njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
-def _copy(u: Any, out: Any) -> None:
-    for j in range(out.shape[0]):
-        out[j] = u[j]
-
-
-@njit(nogil=True, cache=CACHE)  # type: ignore[untyped-decorator]
-def _add2(u: Any, v: Any, out: Any) -> None:
+def _add_rows(u: Any, v: Any, out: Any) -> None:
     for j in range(out.shape[0]):
         out[j] = u[j] + v[j]
 
@@ -129,21 +125,16 @@ def split127(a: Any, row: Any, column: Any, parts: Any) -> None:
     """parts (18, r, c) of the elements a[row : row + r, column : column + c]."""
     rows, columns = parts.shape[1:]
     # whole rows of one part at a time: elements of different parts lie a power of two apart and would share cache lines
-    u = np.empty((6, columns), np.int32)
+    u = np.zeros((8, columns), np.int32)
     for i in range(rows):
         _cut127(a[row + i, column : column + columns], u)
-        for pair in range(3):
-            _copy(u[2 * pair], parts[3 * pair, i])
-            _copy(u[2 * pair + 1], parts[3 * pair + 1, i])
-        for k in range(2):
-            _add2(u[k], u[2 + k], parts[9 + k, i])
-            _add2(u[k], u[4 + k], parts[12 + k, i])
-            _add2(u[2 + k], u[4 + k], parts[15 + k, i])
         for way in range(6):
-            _add2(parts[3 * way, i], parts[3 * way + 1, i], parts[3 * way + 2, i])
+            for k in range(2):
+                _add_rows(u[_ONE[way] + k], u[_OTHER[way] + k], parts[3 * way + k, i])
+            _add_rows(parts[3 * way, i], parts[3 * way + 1, i], parts[3 * way + 2, i])
 
 
-@njit(inline="always", cache=CACHE)  # type: ignore[untyped-decorator]
+@njit(cache=CACHE)  # type: ignore[untyped-decorator]
 def _next127(low: Any, high: Any, term: Any) -> Any:
     """(low, high) X + term, one step of Horner's rule; any signed word."""
     turned_low = (low << _U21) | (high >> _U42)
