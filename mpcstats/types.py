@@ -43,7 +43,7 @@ class DisclosureRules:
     rounding_base : int
         Released counts are multiples of this (1: exact).
     step_minimum : int
-        Events and censorings per visible step of a survival curve (1: exact steps).
+        Least events and censorings per visible step of a survival curve (1: exact steps).
     at_risk_floor : int
         People; a survival curve ends where fewer are at risk.
     time_grid : int

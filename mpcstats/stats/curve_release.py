@@ -28,7 +28,7 @@ from mpcstats.stats.disclosure import (
 from mpcstats.stats.lattice import grid_edges
 from mpcstats.types import DisclosureRules
 
-__all__ = ["RoundedCurves", "release_grid", "release_rounded_curves", "withheld_lines"]
+__all__ = ["RoundedCurves", "release_grid", "release_rounded_curves", "step_width", "withheld_lines"]
 
 Counts = NDArray[np.int64]
 
@@ -65,6 +65,16 @@ def release_grid(horizon: int, unit: float, time_grid: float) -> tuple[Counts, N
     return edges, width * np.arange(1, len(edges) + 1, dtype=np.float64)
 
 
+def step_width(rules: DisclosureRules) -> int:
+    """Events per step of a rounded curve: twice `step_minimum`, and 1 where steps are exact.
+
+    One curve alone would need `step_minimum` only. But curves of groups and of everybody are released in separate
+    requests: 5 events in all and no step in either of two groups leaves 1 to 4 in each. With steps twice as wide no
+    number is forced to be small by the curves of up to step_minimum + 1 groups beside that of everybody.
+    """
+    return 1 if rules.step_minimum == 1 else 2 * rules.step_minimum
+
+
 async def release_rounded_curves(
     session: Session, counts: Shared, ruling: Ruling, edges: Counts, kinds: str, people: Sequence[Shared] = ()
 ) -> RoundedCurves:
@@ -93,22 +103,22 @@ async def release_rounded_curves(
     session.openings.declare("people at start", groups, "pooled people per group, rounded; 0 where suppressed")
     session.openings.declare("visible grid points", groups, "where each curve ends: fewer at risk beyond")
     session.openings.declare(
-        f"cumulative {kinds}", count * groups * points, "multiples of step_minimum reached at each visible grid point"
+        f"cumulative {kinds}", count * groups * points, "whole steps reached at each visible grid point"
     )
     total = cumulative[:, :, points - 1].sum(0)
     allowed = None
     if rules.minimum_count > 0 and not rules.small_remainders:
         allowed = await enough_without_each(session, people, rules.minimum_count)
     start, released = await release_counts(session, total, "people at start", rules, allowed)
-    steps = (await rounded_down(session, cumulative.reshape(count * groups, points), rules.step_minimum)).reshape(
-        count, groups, points
-    )
+    width = step_width(rules)
+    steps = await rounded_down(session, cumulative.reshape(count * groups, points), width)
+    steps = steps.reshape(count, groups, points)
     visible = await _visible(session, least_people(start, rules), steps.sum(0), count, rules)
     shown = await multiply(session, visible.reshape(1, groups, points), steps)
     session.progress("curves rounded and cut on shares; opening what remains")
     ends = await open_counts(session, visible.sum(1), "visible grid points")
     levels = await open_counts(session, shown, f"cumulative {kinds}")
-    middle = _midpoints(levels, rules.step_minimum)
+    middle = _midpoints(levels, width)
     return RoundedCurves(np.where(released, start, 0), middle, np.where(released, ends, 0))
 
 
@@ -122,9 +132,10 @@ async def _visible(session: Session, least: Counts, steps: Shared, kinds: int, r
     floor = max(rules.at_risk_floor, rules.minimum_count)
     if floor == 0:
         return steps.times_int(0).plus_int(1)
-    # each kind is up to step_minimum - 1 more than its steps at the point before
-    unseen = np.where(np.arange(points) > 0, kinds * (rules.step_minimum - 1), 0)
-    certain = (-steps.times_int(rules.step_minimum)).plus(M61.from_int64(least.reshape(groups, 1) - unseen))
+    # each kind is up to width - 1 more than its steps at the point before
+    width = step_width(rules)
+    unseen = np.where(np.arange(points) > 0, kinds * (width - 1), 0)
+    certain = (-steps.times_int(width)).plus(M61.from_int64(least.reshape(groups, 1) - unseen))
     return await at_least(session, certain, floor)
 
 
@@ -145,7 +156,7 @@ def withheld_lines(
     lines = [
         f"the curve is shown on a grid ({ruling.cite('time_grid')})",
         f"the exact curve is not allowed ({ruling.cite('exact_curve')})",
-        f"cumulative {kinds} are rounded to steps ({ruling.cite('step_minimum')})",
+        f"cumulative {kinds} are rounded to steps of {step_width(ruling.rules)} ({ruling.cite('step_minimum')})",
         f"people at start are rounded ({ruling.cite('rounding_base')}; {size_rules(ruling)})",
     ]
     if ends:
