@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from mpcstats.stats.logrank import LogrankTest, logrank_test, pairwise_tests, tr
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.survival import Pooled, curve_conventions, exact_counts, hidden_text
 
-__all__ = ["Comparison", "joint_logrank"]
+__all__ = ["Comparison", "joint_logrank", "logrank_outcome", "mode_of"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,11 @@ class Comparison:
     trend : bool
         Also a test for trend, with `trend_scores` (one for each group of the plan) or 1, 2, ...
     pairwise : str, optional
-        Also a test of every two groups, p-values adjusted by this method of `p_adjust`.
+        Also a test of every two groups, p-values adjusted by this method of `p_adjust`. From the exact table alone.
+    mode : "auto", "table" or "statistic"
+        See `mode_of`.
+    expected : bool
+        In mode "statistic": also the observed and expected events, where the rules let exact counts out.
     """
 
     weights: str = "logrank"
@@ -39,6 +44,28 @@ class Comparison:
     trend: bool = False
     trend_scores: tuple[float, ...] = ()
     pairwise: str | None = None
+    mode: Literal["auto", "table", "statistic"] = "auto"
+    expected: bool = False
+
+
+def mode_of(wanted: Comparison, ruling: Ruling) -> Literal["table", "statistic"]:
+    """How a test is computed: "table" from opened counts, "statistic" from counts that stay on shares.
+
+    "auto" takes the table where the rules let it out.
+
+    Raises
+    ------
+    DisclosureRefused
+        The table was asked for, and the rules do not let it out. Nothing was shared.
+    """
+    if wanted.mode == "table" and not ruling.rules.exact_curve:
+        raise DisclosureRefused(
+            f"the exact table of events is not let out ({ruling.cite('exact_curve')})",
+            hint='mode="auto" or "statistic": counts stay on shares and only chi-square is opened',
+        )
+    if wanted.mode == "auto":
+        return "table" if ruling.rules.exact_curve else "statistic"
+    return wanted.mode
 
 
 async def joint_logrank(
@@ -49,26 +76,61 @@ async def joint_logrank(
     ruling: Ruling,
     wanted: Comparison,
 ) -> Outcome:
-    """Pooled test between the groups that are large enough, from the exact table; with strata, stratified.
+    """Pooled test of the log-rank family; with strata, stratified. `mode_of` decides how it is computed.
 
-    A group that is too small leaves the test; a group that is too small in one stratum leaves it there.
+    In mode "table" a group that is too small leaves the test; a group that is too small in one stratum leaves it there.
 
     Reveals
     -------
-    Events and censorings (and entries) at every time of the plan, of these groups.
+    Mode "table": events and censorings (and entries) at every time of the plan, of these groups. Mode "statistic": see
+    `secure_logrank.joint_logrank_statistic`; chi-square and whether the test may be released.
 
     Raises
     ------
     DisclosureRefused
-        The rules in force do not let the exact table out (nothing was shared), or only one group is large enough.
+        The table was asked for and may not leave; too few groups are large enough.
     """
-    if not ruling.rules.exact_curve:
-        raise DisclosureRefused(
-            "the log-rank test opens the exact table of events, which the rules do not allow "
-            f"({ruling.cite('exact_curve')})",
-            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or the rounded curve",
-        )
+    if mode_of(wanted, ruling) == "statistic":
+        return await _statistic(session, plan, own, dealers, ruling, wanted)
     return logrank_outcome(plan, await exact_counts(session, plan, own, dealers, ruling), ruling, wanted)
+
+
+async def _statistic(
+    session: Session,
+    plan: SurvivalPlan,
+    own: SurvivalContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    wanted: Comparison,
+) -> Outcome:
+    """The test on shares, with the tables and conventions that all tests have."""
+    from mpcstats.stats.secure_logrank import joint_logrank_statistic
+
+    trend = None
+    if wanted.trend:
+        trend = wanted.trend_scores or tuple(float(rank) for rank in range(1, len(plan.groups) + 1))
+    found = await joint_logrank_statistic(
+        session,
+        plan,
+        own,
+        dealers,
+        ruling,
+        weights=wanted.weights,
+        p=wanted.p,
+        q=wanted.q,
+        trend=trend,
+        expected=wanted.expected,
+    )
+    tables, conventions = dict(found.tables), found.conventions | _conventions(plan)
+    if trend is not None:
+        names = ("z", "chi_square", "degrees_of_freedom", "p_value", "log_p_value")
+        tables["trend"] = pd.DataFrame([{name: found.values.get(f"trend_{name}", np.nan) for name in names}])
+        conventions["trend"] = _trend_text(plan.group_names, trend)
+    withheld = list(found.withheld)
+    if wanted.pairwise is not None:
+        why = ruling.cite("exact_curve") if wanted.mode == "auto" else 'mode = "statistic"'
+        withheld.append(f"pairwise tests are made from the exact table ({why})")
+    return Outcome("logrank", tables, found.values | {"strata": list(plan.strata)}, conventions, withheld)
 
 
 def logrank_outcome(plan: SurvivalPlan, pooled: Pooled, ruling: Ruling, wanted: Comparison) -> Outcome:
@@ -94,22 +156,31 @@ def logrank_outcome(plan: SurvivalPlan, pooled: Pooled, ruling: Ruling, wanted: 
     values = _values(test) | {"by": plan.by, "strata": list(plan.strata), "weights": wanted.weights, "mode": "table"}
     conventions = {
         "test": f"{weights_text(**how)}; hypergeometric variance, chi-square on groups - 1 degrees of freedom",
-        **curve_conventions(plan),
+        **_conventions(plan),
     }
-    if plan.strata:
-        conventions["strata"] += "; observed, expected and variance are summed over them, weights formed within each"
     if wanted.trend:
         scores = np.array(wanted.trend_scores)[kept] if wanted.trend_scores else kept + 1.0
         trend = trend_test(events, at_risk, scores, **how)._asdict()
         scores = trend.pop("trend_scores")
         tables["trend"] = pd.DataFrame([trend])
         values |= {f"trend_{name}": value for name, value in trend.items()} | {"trend_scores": scores.tolist()}
-        listed = ", ".join(f"{name}: {score:g}" for name, score in zip(names, scores, strict=True))
-        conventions["trend"] = f"one degree of freedom, scores {listed}"
+        conventions["trend"] = _trend_text(names, scores.tolist())
     if wanted.pairwise is not None:
         tables["pairwise"] = pairwise_tests(events, at_risk, names, adjust=wanted.pairwise, **how)
         conventions["pairwise"] = f"each pair from its two groups alone; p adjusted: {wanted.pairwise}"
     return Outcome("logrank", tables, values, conventions, hidden_text(plan, ruling, pooled.hidden))
+
+
+def _conventions(plan: SurvivalPlan) -> dict[str, str]:
+    found = curve_conventions(plan)
+    if plan.strata:
+        found["strata"] += "; observed, expected and variance are summed over them, weights formed within each"
+    return found
+
+
+def _trend_text(names: Sequence[str], scores: Sequence[float]) -> str:
+    listed = ", ".join(f"{name}: {score:g}" for name, score in zip(names, scores, strict=True))
+    return f"one degree of freedom, scores {listed}"
 
 
 def _values(test: LogrankTest) -> dict[str, Any]:

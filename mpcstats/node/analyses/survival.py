@@ -143,6 +143,8 @@ async def _logrank(run: Run[LogrankSpec, SurvivalPlan, SurvivalContribution]) ->
         trend=spec.trend or bool(spec.trend_scores),
         trend_scores=spec.trend_scores,
         pairwise=spec.pairwise,
+        mode=spec.mode,
+        expected=spec.expected,
     )
     return await joint_logrank(run.session, run.plan, run.own, run.dealers, run.ruling, wanted)
 

@@ -119,6 +119,8 @@ class SurvivalMethods(Methods):
         trend: bool = False,
         trend_scores: Sequence[float] = (),
         pairwise: AdjustMethod | None = None,
+        mode: Literal["auto", "table", "statistic"] = "auto",
+        expected: bool = False,
         grid: float | None = None,
         time_unit: float = 1.0,
         missing: Literal["refuse", "drop"] = "refuse",
@@ -138,10 +140,16 @@ class SurvivalMethods(Methods):
         trend : bool
             Also a test for trend over the groups in their order, with scores 1, 2, ...; `trend_scores` are other ones.
         pairwise : method of R's p.adjust, optional
-            Also a test of every two groups; "holm" is right for any dependence.
+            Also a test of every two groups, from the exact table; "holm" is right for any dependence.
+        mode : {"auto", "table", "statistic"}
+            "table" opens the pooled counts and gives R's digits; "statistic" keeps them on shares and opens chi-square
+            alone; "auto" is "table" where all parties allow the exact curve.
+        expected : bool
+            In mode "statistic", open observed and expected events too, where all parties let exact counts out.
 
-        Reveals the pooled numbers of events and censorings (and entries) at every time; refused where the exact curve
-        is.
+        Reveals, in mode "table", the pooled numbers of events and censorings (and entries) at every time of groups that
+        are large enough; in mode "statistic" whether every group is large enough, and if so chi-square, rounded, and
+        its degrees of freedom.
         """
         return self._ask(
             LogrankResult,
@@ -159,6 +167,8 @@ class SurvivalMethods(Methods):
             trend=trend,
             trend_scores=several_values(trend_scores),
             pairwise=pairwise,
+            mode=mode,
+            expected=expected,
             grid=grid,
             time_unit=time_unit,
             missing=missing,

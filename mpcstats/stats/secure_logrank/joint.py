@@ -143,10 +143,10 @@ async def _pool(
     session: Session, plan: SurvivalPlan, own: SurvivalContribution | None, dealers: tuple[int, ...]
 ) -> _Pooled:
     shape = plan.shape if len(plan.shape) == 3 else (1, *plan.shape)
-    late = bool(getattr(plan, "entry", None))
+    late = plan.entry is not None
     mine = None
     if own is not None:
-        tables = [own.events, own.censored, *([own.entered] if late else [])]  # type: ignore[attr-defined]
+        tables = [own.events, own.censored, *([own.entered] if late and own.entered is not None else [])]
         mine = M127.from_int64(np.stack([np.asarray(t, np.int64).reshape(shape) for t in tables]))
     dealt = list((await deal(session, M127, mine, dealers, (3 if late else 2, *shape))).values())
     total = dealt[0]
