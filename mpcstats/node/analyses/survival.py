@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -29,7 +29,7 @@ from mpcstats.study.analyses.survival import KaplanMeierSpec, LatticeSpec, Logra
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
 
-__all__ = ["NODE_ANALYSES", "lattice_times", "prepare_counts"]
+__all__ = ["NODE_ANALYSES", "Lattice", "lattice_times", "prepare_counts", "refuse_late_entries"]
 
 
 def prepare_counts(
@@ -53,7 +53,7 @@ def prepare_counts(
         entry = lattice_times(frame[plan.entry].to_numpy(dtype=np.float64), plan, plan.entry, party)
         late = (entry >= time) & frame[[spec.time, plan.entry]].notna().all(axis=1).to_numpy()
         if spec.missing == "refuse":
-            _refuse_late_entries(late, spec, party)
+            refuse_late_entries(late, plan.entry, spec.time, party)
         complete &= ~late
     cell = curve * (plan.horizon + 1)
     shape = (plan.curves, plan.horizon + 1)
@@ -82,17 +82,32 @@ def _table(cell: NDArray[np.int64], chosen: NDArray[np.bool_], shape: tuple[int,
     return np.bincount(cell[chosen], minlength=shape[0] * shape[1]).astype(np.int64).reshape(shape)
 
 
-def _refuse_late_entries(late: NDArray[np.bool_], spec: LatticeSpec, party: str) -> None:
+def refuse_late_entries(late: NDArray[np.bool_], entry: str, time: str, party: str) -> None:
+    """Refuse rows whose entry does not come before their time."""
     if late.any():
         raise DataError(
-            f"{int(late.sum())} rows have an entry time in column {spec.entry!r} that does not come before the time in "
-            f"column {spec.time!r}",
+            f"{int(late.sum())} rows have an entry time in column {entry!r} that does not come before the time in "
+            f"column {time!r}",
             party=party,
             hint='correct the records; missing="drop" leaves such rows out, as R does',
         )
 
 
-def lattice_times(time: NDArray[np.float64], plan: SurvivalPlan, name: str, party: str) -> NDArray[np.int64]:
+class Lattice(Protocol):
+    """The times of a plan."""
+
+    @property
+    def horizon(self) -> int:
+        """Last lattice time."""
+        ...
+
+    @property
+    def unit(self) -> float:
+        """Width of a step in units of the time column."""
+        ...
+
+
+def lattice_times(time: NDArray[np.float64], plan: Lattice, name: str, party: str) -> NDArray[np.int64]:
     """Times in whole units (0 where missing); refuses what is negative, off the lattice or beyond the horizon."""
     negative = int((time < 0).sum())
     if negative:

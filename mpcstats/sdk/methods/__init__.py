@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mpcstats.sdk.methods.association import AssociationMethods
+from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 
@@ -12,6 +13,7 @@ __all__ = ["AnalysisMethods"]
 class AnalysisMethods(
     CountMethods,
     SurvivalMethods,
+    CompetingRisksMethods,
     AssociationMethods,
 ):
     """All analyses that a consortium answers."""

@@ -6,16 +6,27 @@ A family is a module with `RESULTS`, named in `FAMILIES`.
 from __future__ import annotations
 
 from mpcstats.errors import SpecError
-from mpcstats.sdk.results import association, counts, survival
+from mpcstats.sdk.results import association, competing_risks, counts, survival
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
+from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.stats.outcome import Outcome
 
-__all__ = ["RESULTS", "CountResult", "GwasResult", "KaplanMeierResult", "LogrankResult", "Result", "wrap"]
+__all__ = [
+    "RESULTS",
+    "CountResult",
+    "CumulativeIncidenceResult",
+    "GrayResult",
+    "GwasResult",
+    "KaplanMeierResult",
+    "LogrankResult",
+    "Result",
+    "wrap",
+]
 
-FAMILIES = (counts, survival, association)
+FAMILIES = (counts, survival, competing_risks, association)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

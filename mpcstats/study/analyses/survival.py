@@ -24,6 +24,9 @@ __all__ = [
     "LatticeSpec",
     "LogrankSpec",
     "SurvivalSpec",
+    "check_unit",
+    "horizon_of",
+    "level_of",
     "survival_columns",
     "survival_plan",
 ]
@@ -141,7 +144,7 @@ def survival_plan(spec: SurvivalSpec, dictionary: Dictionary, _variants: pd.Data
     own = _own_columns(spec)
     refuse_repeated(own, "time, event, by, entry and strata" if isinstance(spec, LatticeSpec) else "time, event and by")
     groups = levels_of(spec.by, dictionary, "`by`") if spec.by is not None else ()
-    horizon = _horizon(dictionary.column(spec.time), spec.time_unit)
+    horizon = horizon_of(dictionary.column(spec.time), spec.time_unit)
     plan = SurvivalPlan(
         by=spec.by,
         groups=groups,
@@ -168,7 +171,7 @@ def _lattice(spec: LatticeSpec, dictionary: Dictionary) -> dict[str, Any]:
         column = dictionary.column(spec.entry)
         if not column.is_number:
             raise SpecError(f"{column.title} cannot be the entry time: a number is needed")
-        _check_unit(column, spec.time_unit)
+        check_unit(column, spec.time_unit)
     if spec.grid is not None and spec.grid < spec.time_unit:
         raise SpecError(
             f"grid = {spec.grid:g} is narrower than time_unit = {spec.time_unit:g}",
@@ -219,7 +222,8 @@ def _logrank_plan(spec: LogrankSpec, dictionary: Dictionary, variants: pd.DataFr
     return plan
 
 
-def _horizon(column: Column, unit: float) -> int:
+def horizon_of(column: Column, unit: float) -> int:
+    """The last lattice time of a column of times, in units."""
     if not column.is_number:
         raise SpecError(f"{column.title} cannot be the time: a number is needed")
     if column.range is None:
@@ -227,7 +231,7 @@ def _horizon(column: Column, unit: float) -> int:
             f"{column.title} cannot be the time: its range is not known, and the range fixes the length of the curve",
             hint=f"add range = [0, ...] to column {column.name!r} of the dictionary",
         )
-    _check_unit(column, unit)
+    check_unit(column, unit)
     high = column.range[1]
     if high < 0:
         raise SpecError(f"{column.title} cannot be the time: its range ends below zero")
@@ -241,7 +245,7 @@ def _horizon(column: Column, unit: float) -> int:
     return math.floor(points + 1e-6)
 
 
-def _check_unit(column: Column, unit: float) -> None:
+def check_unit(column: Column, unit: float) -> None:
     """No party should have to look at its records to say whether times fit the unit: its answer would tell of them."""
     if column.step is None:
         return
@@ -262,7 +266,7 @@ def _event_values(spec: SurvivalSpec, column: Column) -> tuple[Level, ...]:
         )
     if spec.event_values is not None:
         _refuse_repeated_values(spec.event_values)
-        return tuple(_level(column, value) for value in spec.event_values)
+        return tuple(level_of(column, value) for value in spec.event_values)
     if column.type == "boolean":
         return (True,)
     rule: dict[frozenset[Any], tuple[Level, ...]] = {
@@ -286,7 +290,7 @@ def _refuse_repeated_values(values: tuple[Level, ...]) -> None:
         raise SpecError("event_values names a value twice")
 
 
-def _level(column: Column, value: Level) -> Level:
+def level_of(column: Column, value: Level) -> Level:
     """The level that a requested value stands for: 1 and 1.0 are the same, true and 1 are not."""
     number = int(value) if isinstance(value, float) and value.is_integer() else value
     for level in column.levels or ():
