@@ -25,7 +25,8 @@ from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties
 from mpcstats.types import DisclosureRules
 
-STANDARD = Policy.preset("standard").rules
+# one party holds everything here: there are no others to subtract
+STANDARD = replace(Policy.preset("standard").rules, small_remainders=True)
 # the same rules in small, so that whole cohorts can be listed
 SMALL = replace(STANDARD, minimum_count=3, rounding_base=2, step_minimum=2, at_risk_floor=3)
 

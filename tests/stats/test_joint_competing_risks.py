@@ -165,6 +165,19 @@ def test_groups_below_the_minimum_stay_closed_beside_exact_curves() -> None:
     assert alone.tables["groups"]["group"].tolist() == ["7", "8", "7", "8"]
 
 
+@pytest.mark.parametrize("rules", [replace(OPEN, minimum_count=11, small_remainders=False), STANDARD])
+def test_no_group_is_shown_where_one_party_could_subtract_all_but_a_few(rules: DisclosureRules) -> None:
+    people = random_people(8)
+    who = people.group == 1
+    many, few = np.flatnonzero(who)[4:], np.flatnonzero(who)[:4]
+    site = np.random.default_rng(4).integers(0, 2, len(people.time))
+    site[many], site[few] = 0, 1
+    owns = [on_lattice(people, site == s, 400) for s in (0, 1)]
+    outcome = run(plan_of(people, 400), owns, rules)
+    assert set(outcome.tables["incidence"]["group"]) == {"7"}
+    assert "small_remainders" in " ".join(outcome.withheld)
+
+
 def test_gray_is_refused_before_anything_is_shared() -> None:
     people = random_people(4)
     owns = sites_of(people, 2, 400)
@@ -202,8 +215,11 @@ def test_stratified_gray_test() -> None:
         run(plan, [whole], OPEN).tables["incidence"]["incidence"],
         run(plan_of(people, 400), sites_of(people, 1, 400), OPEN).tables["incidence"]["incidence"],
     )
-    with pytest.raises(DisclosureRefused, match="too small in a stratum"):
-        run(plan, owns, replace(OPEN, minimum_count=10), joint_gray)
+    assert "gray" not in run(plan, [whole], OPEN).tables
+    # six people of one group are in two strata
+    hidden = run(plan, owns, replace(OPEN, minimum_count=10), joint_gray)
+    assert hidden.withheld == ["2 of 6 groups within strata hidden (minimum_count = 10 because of the policy)"]
+    assert hidden.tables["gray"]["degrees_of_freedom"].tolist() == [1, 1]
 
 
 def test_late_entries() -> None:

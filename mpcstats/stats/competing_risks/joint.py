@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused, SpecError
 from mpcstats.field import M61
-from mpcstats.protocols import at_least, multiply, sum_of_inputs
+from mpcstats.protocols import deal, multiply
 from mpcstats.runtime import Session, Shared
 from mpcstats.stats.competing_risks.gray import GrayTest, gray_test
 from mpcstats.stats.competing_risks.incidence import Variance, incidence_tables, rounded_incidence_tables
 from mpcstats.stats.contributions.competing_risks import CompetingRisksContribution, CompetingRisksPlan
 from mpcstats.stats.curve_release import release_grid, release_rounded_curves, withheld_lines
-from mpcstats.stats.disclosure import Ruling, open_counts, require_people
+from mpcstats.stats.disclosure import Ruling, enough_people, open_counts, size_rules
 from mpcstats.stats.kaplan_meier import ROUNDED_NOTE
 from mpcstats.stats.outcome import Outcome
 
@@ -55,8 +55,9 @@ async def joint_cumulative_incidence(
     Reveals
     -------
     With `exact_curve`: events of each cause, censorings and, with late entry, entries at every lattice time of each
-    group that reaches `minimum_count`. Otherwise, per group: people at start (threshold and rounding), the number of
-    visible grid points, and rounded cumulative events of each cause and censorings at these.
+    group that reaches `minimum_count` and passes the leave-one-out check (`disclosure.enough_without_each`).
+    Otherwise, per group: people at start (threshold and rounding), the number of visible grid points, and rounded
+    cumulative events of each cause and censorings at these.
 
     Raises
     ------
@@ -84,11 +85,11 @@ async def joint_cumulative_incidence(
         if len(names) > 1:
             withheld.append(f"Gray's test needs exact counts ({ruling.cite('exact_curve')})")
         return Outcome("cumulative-incidence", tables, {"curve": "rounded", **values}, conventions, withheld)
-    exact, entries, hidden = await _exact(session, plan, own, dealers, ruling)
-    pooled = exact.sum(axis=0)
+    exact, entries, small = await _exact(session, plan, own, dealers, ruling)
+    hidden = small[0]
     tables = incidence_tables(
-        pooled[:-1],
-        pooled[-1],
+        exact[0, :-1],
+        exact[0, -1],
         entries,
         causes=plan.causes,
         groups=names,
@@ -102,7 +103,7 @@ async def joint_cumulative_incidence(
         tables["causes"].loc[np.repeat(hidden, len(plan.causes)), ["records", "events"]] = pd.NA
     conventions["standard error"] = _VARIANCE[variance]
     withheld = _hidden(ruling, hidden)
-    if (~hidden).sum() > 1 and plan.entry is None:
+    if (~hidden).sum() > 1 and plan.entry is None and not plan.strata:
         tables["gray"], conventions["test"] = _tests(exact[:, :, ~hidden], plan, rho)
     return Outcome("cumulative-incidence", tables, {"curve": "exact", **values}, conventions, withheld)
 
@@ -116,21 +117,21 @@ async def joint_gray(
     *,
     rho: float = 0.0,
 ) -> Outcome:
-    """Gray's test of each cause between the groups that reach `minimum_count`, stratified if the plan has strata.
+    """Gray's test of each cause between the groups that are large enough, stratified if the plan has strata.
+
+    A group that is too small leaves the test; a group that is too small in one stratum leaves it there.
 
     Tables: "gray" (cause, chi_square, degrees_of_freedom, p_value, log_p_value) and "groups" (cause, group, records,
     observed, score).
 
     Reveals
     -------
-    Events of each cause and censorings at every lattice time of these groups, by stratum; with strata and a
-    `minimum_count`, first one bit: whether all groups reach it in all strata.
+    Events of each cause and censorings at every lattice time of these groups, by stratum.
 
     Raises
     ------
     DisclosureRefused
-        The rules in force do not let the exact table out (nothing was shared), or fewer than two groups are large
-        enough, or a group is too small in a stratum.
+        The rules in force do not let the exact table out (nothing was shared), or nowhere are two groups large enough.
     SpecError
         One group, or late entries, for which Gray's test is not defined.
     """
@@ -144,12 +145,13 @@ async def joint_gray(
             f"do not allow ({ruling.cite('exact_curve')})",
             hint="a log-rank test of one cause, the others as censorings, compares cause-specific hazards instead",
         )
-    exact, _, hidden = await _exact(session, plan, own, dealers, ruling)
-    if (~hidden).sum() < 2:
-        raise DisclosureRefused(f"fewer than two groups are large enough ({ruling.cite('minimum_count')})")
-    shown = exact[:, :, ~hidden]
+    exact, _, hidden = await _exact(session, plan, own, dealers, ruling, by_stratum=True)
+    if (~hidden).sum(axis=1).max() < 2:
+        raise DisclosureRefused(f"fewer than two groups are large enough ({size_rules(ruling)})")
+    kept = np.flatnonzero((~hidden).any(axis=0))
+    shown = exact[:, :, kept]
     table, convention = _tests(shown, plan, rho)
-    names = [name for name, small in zip(plan.names, hidden, strict=True) if not small]
+    names = [plan.names[group] for group in kept]
     parts = [_test(shown, cause, rho, names).table for cause in range(len(plan.causes))]
     groups = pd.concat(parts, ignore_index=True)
     groups.insert(0, "cause", np.repeat(np.array(plan.causes, dtype=object), len(names)))
@@ -190,29 +192,40 @@ def _causes(plan: CompetingRisksPlan) -> str:
 
 def _hidden(ruling: Ruling, hidden: NDArray[np.bool_]) -> list[str]:
     count = int(hidden.sum())
-    return [f"{count} of {hidden.size} groups hidden ({ruling.cite('minimum_count')})"] if count else []
+    what = "groups within strata" if hidden.ndim == 2 and len(hidden) > 1 else "groups"
+    return [f"{count} of {hidden.size} {what} hidden ({size_rules(ruling)})"] if count else []
 
 
-async def _pooled(
+async def _shared(
     session: Session,
     plan: CompetingRisksPlan,
     own: CompetingRisksContribution | None,
     dealers: tuple[int, ...],
-) -> tuple[Shared, Shared | None]:
-    """Pooled numbers of people who leave, (S, K+1, G, T+1), and who enter, (G, T+1)."""
+    by_stratum: bool,
+) -> tuple[Shared, Shared | None, list[Shared]]:
+    """Pooled numbers of people who leave, (S, K+1, G, T+1), and who enter, (G, T+1); people (S, G) at each data party.
+
+    Not `by_stratum`, S is 1.
+    """
     strata, causes, groups, points = plan.shape
     leaving = strata * (causes + 1)
-    rows = leaving + (plan.entry is not None)
     mine = None
     if own is not None:
         parts = [own.stacked(plan).reshape(leaving, groups, points)]
         if own.entered is not None:
             parts.append(own.entered[None].astype(np.int64))
         mine = M61.from_int64(np.concatenate(parts))
-    pooled = await sum_of_inputs(session, M61, mine, dealers, (rows, groups, points))
+    shape = (leaving + (plan.entry is not None), groups, points)
+    dealt = list((await deal(session, M61, mine, dealers, shape)).values())
+    pooled = dealt[0]
+    for part in dealt[1:]:
+        pooled = pooled + part
     session.progress(f"{_KINDS} pooled on shares")
-    entries = pooled[leaving] if plan.entry is not None else None
-    return pooled[:leaving].reshape(strata, causes + 1, groups, points), entries
+    counts = [part[:leaving].reshape(strata, causes + 1, groups, points) for part in (pooled, *dealt)]
+    if not by_stratum:
+        counts = [part.sum(0).reshape(1, causes + 1, groups, points) for part in counts]
+    people = [part.sum(3).sum(1) for part in counts[1:]]
+    return counts[0], pooled[leaving] if plan.entry is not None else None, people
 
 
 async def _exact(
@@ -221,31 +234,27 @@ async def _exact(
     own: CompetingRisksContribution | None,
     dealers: tuple[int, ...],
     ruling: Ruling,
+    *,
+    by_stratum: bool = False,
 ) -> tuple[Counts, Counts | None, NDArray[np.bool_]]:
-    """Opened counts (S, K+1, G, T+1) and entries, zero in groups below `minimum_count`, and which groups these are."""
-    strata, causes, groups, points = plan.shape
-    minimum = ruling.rules.minimum_count
-    if minimum > 0 and strata > 1:
-        session.openings.declare("groups large enough", 1, "whether every group reaches the minimum in every stratum")
+    """Opened counts (S, K+1, G, T+1) and entries, 0 in groups that are too small, and which groups these are: (S,
+    G)."""
+    counts, entries, people = await _shared(session, plan, own, dealers, by_stratum)
+    strata, kinds, groups, points = counts.shape
     session.openings.declare(
-        _KINDS, strata * (causes + 1) * groups * points, "pooled counts per stratum, group and time; 0 where suppressed"
+        _KINDS, strata * kinds * groups * points, "pooled counts per stratum, group and time; 0 where suppressed"
     )
-    if plan.entry is not None:
+    if entries is not None:
         session.openings.declare("entries", groups * points, "pooled people entering, per group and time; 0 likewise")
-    counts, entries = await _pooled(session, plan, own, dealers)
-    if minimum > 0:
-        people = counts.sum(3).sum(1)  # (S, G)
-        if strata > 1:
-            small = f"a group is too small in a stratum ({ruling.cite('minimum_count')})"
-            await require_people(session, people.reshape(strata * groups), minimum, "groups large enough", small)
-        large = await at_least(session, people.sum(0), minimum)
-        counts = await multiply(session, large.reshape(1, 1, groups, 1), counts)
+    large = await enough_people(session, people, ruling.rules)
+    if large is not None:
+        counts = await multiply(session, large.reshape(strata, 1, groups, 1), counts)
         if entries is not None:
-            entries = await multiply(session, large.reshape(groups, 1), entries)
+            entries = await multiply(session, large[0].reshape(groups, 1), entries)
     opened = await open_counts(session, counts, _KINDS)
     came = None if entries is None else await open_counts(session, entries, "entries")
     # a group that is shown has people
-    hidden = opened.sum(axis=(0, 1, 3)) == 0 if minimum > 0 else np.zeros(groups, np.bool_)
+    hidden = opened.sum(axis=(1, 3)) == 0 if large is not None else np.zeros((strata, groups), np.bool_)
     return opened, came, hidden
 
 
@@ -264,8 +273,8 @@ async def _rounded(
             hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or leave `entry` out",
         )
     edges, times = release_grid(plan.horizon, plan.unit, ruling.rules.time_grid)
-    counts, _ = await _pooled(session, plan, own, dealers)
-    curves = await release_rounded_curves(session, counts.sum(0), ruling, edges, _KINDS)
+    counts, _, people = await _shared(session, plan, own, dealers, by_stratum=False)
+    curves = await release_rounded_curves(session, counts[0], ruling, edges, _KINDS, [part[0] for part in people])
     tables = rounded_incidence_tables(
         times,
         curves.start,
