@@ -15,7 +15,7 @@ from mpcstats.protocols.arithmetic import local_product
 from mpcstats.runtime import Session, Shared, open_declared
 from mpcstats.sharing import prss
 
-__all__ = ["PRIMITIVES", "Prepared", "Primitive"]
+__all__ = ["PRIMITIVES", "Prepared", "Primitive", "title"]
 
 CHEAP, HEAVY, HEAVIEST, ROUNDS = 10**6, 10**5, 10**4, 200
 """Default sizes, such that a run takes two or three minutes."""
@@ -23,8 +23,13 @@ CHEAP, HEAVY, HEAVIEST, ROUNDS = 10**6, 10**5, 10**4, 200
 VECTOR = 100
 """Length of the vectors that are summed or multiplied up."""
 
-INTEGER_BITS, FRACTION_BITS = 12, 24
-"""A fixed-point format that fits M127 with three parties at kappa = 64, and with seven."""
+INTEGER_BITS = 12
+
+
+def fraction_bits(parties: int) -> int:
+    """What fits M127 beside 12 integer bits at kappa = 64: more parties leave less headroom."""
+    return 24 if parties == 3 else 20
+
 
 Inputs = Callable[[Session, int], Awaitable[tuple[Shared, ...]]]
 
@@ -44,6 +49,7 @@ class Primitive:
     Attributes
     ----------
     title : str
+        With F for the fraction bits.
     size : int
         Elements by default: results, or the elements that are summed, moved or ordered.
     inputs : async function of (session, size)
@@ -102,13 +108,18 @@ async def two_sorted(session: Session, size: int) -> tuple[Shared, ...]:
     return tuple([await _dealt(session, M61, np.sort(rng.integers(0, 1 << 30, (n, 1)), axis=0)) for n in lengths])
 
 
+async def fixed(session: Session, size: int) -> tuple[Shared, ...]:
+    """Fixed-point numbers up to 32: squares are below 2^11."""
+    f = fraction_bits(session.committee.m)
+    return await integers(M127, (1 << (f - 14), 1 << (f + 5)), fraction_bits=f)(session, size)
+
+
 async def squares(session: Session, size: int) -> tuple[Shared, ...]:
     """Products that still have twice the fraction bits, and the degree 2t."""
     (x,) = await fixed(session, size)
     return (local_product(x, x),)
 
 
-fixed = integers(M127, (1 << 10, 1 << 29), fraction_bits=FRACTION_BITS)  # 2^-14 to 32: squares are below 2^11
 signed = integers(M61, (-(1 << 59), 1 << 59))
 
 
@@ -160,6 +171,16 @@ async def opening(session: Session, size: int, x: Shared) -> Any:
     return await open_declared(session, x, name)
 
 
+async def truncate(session: Session, size: int, z: Shared) -> Any:
+    """Products back to the format of their factors."""
+    return await protocols.truncate(session, z, z.fraction_bits // 2, INTEGER_BITS - 1)
+
+
+async def truncate_exact(session: Session, size: int, x: Shared) -> Any:
+    """All fraction bits go."""
+    return await protocols.truncate_exact(session, x, x.fraction_bits)
+
+
 async def random_bits(session: Session, size: int) -> Any:
     """Shared bits that nobody knows."""
     return await protocols.random_bits(session, M61, (size,))
@@ -191,10 +212,13 @@ PRIMITIVES: dict[str, Primitive] = {
         f"inner product, M61, vectors of {VECTOR}", CHEAP, uniform(M61, 2, rows), call(protocols.inner_product)
     ),
     "multiply-fixed": Primitive(
-        "fixed-point multiply (12, 24), kappa 64", CHEAP, fixed, lambda s, n, x: protocols.multiply_fixed(s, x, x, 11)
+        "fixed-point multiply (12, F), kappa 64",
+        CHEAP,
+        fixed,
+        lambda s, n, x: protocols.multiply_fixed(s, x, x, INTEGER_BITS - 1),
     ),
-    "truncate": Primitive("truncate, M127, kappa 64", CHEAP, squares, call(protocols.truncate, FRACTION_BITS, 11)),
-    "truncate-exact": Primitive("exact truncation, M127", HEAVY, fixed, call(protocols.truncate_exact, FRACTION_BITS)),
+    "truncate": Primitive("truncate, M127, kappa 64", CHEAP, squares, truncate),
+    "truncate-exact": Primitive("exact truncation, M127", HEAVY, fixed, truncate_exact),
     "select": Primitive("select, M61", CHEAP, bits_and_pairs, call(protocols.select)),
     "compare-M61": Primitive(
         "compare with public, signed 60-bit, M61", CHEAP, signed, call(protocols.less_than_public, 0)
@@ -224,11 +248,11 @@ PRIMITIVES: dict[str, Primitive] = {
         uniform(M61, 1, rows),
         call(protocols.cumulative_product),
     ),
-    "reciprocal": Primitive("reciprocal (12, 24)", HEAVY, fixed, call(protocols.reciprocal, INTEGER_BITS)),
-    "divide": Primitive("division (12, 24)", HEAVIEST, fixed, lambda s, n, x: protocols.divide(s, x, x, INTEGER_BITS)),
-    "sqrt": Primitive("square root (12, 24)", HEAVIEST, fixed, call(protocols.square_root, INTEGER_BITS)),
+    "reciprocal": Primitive("reciprocal (12, F)", HEAVY, fixed, call(protocols.reciprocal, INTEGER_BITS)),
+    "divide": Primitive("division (12, F)", HEAVIEST, fixed, lambda s, n, x: protocols.divide(s, x, x, INTEGER_BITS)),
+    "sqrt": Primitive("square root (12, F)", HEAVIEST, fixed, call(protocols.square_root, INTEGER_BITS)),
     "inverse-sqrt": Primitive(
-        "inverse square root (12, 24)", HEAVIEST, fixed, call(protocols.inverse_square_root, INTEGER_BITS)
+        "inverse square root (12, F)", HEAVIEST, fixed, call(protocols.inverse_square_root, INTEGER_BITS)
     ),
     "shuffle": Primitive("shuffle, M61", HEAVY, uniform(M61, 1), call(protocols.shuffle)),
     "merge": Primitive("merge of two sorted lists, M61", HEAVIEST, two_sorted, merge),
@@ -242,3 +266,8 @@ if hasattr(protocols, "matmul"):
         uniform(M61, 2, lambda size: (round(size**0.5), round(size**0.5))),
         call(protocols.matmul),
     )
+
+
+def title(key: str, parties: int) -> str:
+    """A row's name."""
+    return PRIMITIVES[key].title.replace("(12, F)", f"(12, {fraction_bits(parties)})")

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from bench_primitives import PRIMITIVES
+from bench_primitives import title
 
 from mpcstats.version import __version__
 
@@ -77,7 +77,7 @@ def merged(parties: Sequence[dict[str, Any]]) -> dict[str, Any]:
     cpu, probe_cpu = _together(parties, "cpu_seconds"), _together(parties, "probe_cpu_seconds")
     peaks = [party["peak_bytes"] for party in parties if party["peak_bytes"] is not None]
     given = first["input_bytes"]
-    row = {"key": first["key"], "title": PRIMITIVES[first["key"]].title, "size": first["size"]}
+    row = {"key": first["key"], "title": title(first["key"], len(parties)), "size": first["size"]}
     return row | {
         "seconds": median,
         "all_seconds": seconds,

@@ -162,7 +162,7 @@ def _covariance(
         ratio = np.divide(1 - reached, after[k], out=np.zeros_like(reached), where=alive)
         # events of the cause: tied ones are counted against the size that the group would have had
         crowd = np.maximum(size * before[k] - 1, np.finfo(np.float64).tiny)
-        tie = np.where(total > 1, 1 - (total - 1) / crowd, 1.0)
+        tie = 1 - np.divide(total - 1, crowd, out=np.zeros_like(total), where=(total > 1) & (n[k] > 0))
         spread = np.divide(tie * before[k] * total, size * n[k], out=np.zeros_like(total), where=n[k] > 0)
         influence = direct + (1 - ratio) * later
         result += (influence * spread) @ influence.T
