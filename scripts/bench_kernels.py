@@ -68,6 +68,14 @@ def test_lincomb(benchmark: Any, field: PrimeField, count: int) -> None:
     timed(benchmark, count, 4 * terms[0].nbytes, lambda: field.lincomb([3, 5, field.modulus - 3], terms))
 
 
+@pytest.mark.parametrize("side", [32, 256])
+@FIELDS
+def test_matmul(benchmark: Any, field: PrimeField, side: int) -> None:
+    """Square matrices; an element is one multiply-add."""
+    x, y = random_elements(field, side, side), random_elements(field, side, side)
+    timed(benchmark, side**3, 3 * x.nbytes, lambda: field.matmul(x, y))
+
+
 @BATCHES
 @FIELDS
 def test_mix(benchmark: Any, field: PrimeField, count: int) -> None:
