@@ -170,6 +170,25 @@ def test_options_become_the_fields_of_the_request(monkeypatch):
     )
     assert curve.event_values == (2, "dead")
     assert isinstance(curve.event_values[0], int)
+    columns = ["--time", "t", "--event", "e"]
+    readings = ["--times", "365", "--times", "90", "--quantile", "0.25", "--tau", "365", "--reference", "2"]
+    curve = asked(monkeypatch, "kaplan-meier", *columns, *readings, "--strata", "sex", "--entry", "start")
+    assert curve == KaplanMeierSpec(
+        time="t", event="e", times=(90, 365), quantiles=(0.25,), tau=365, reference=2, strata=("sex",), entry="start"
+    )
+    assert asked(monkeypatch, "kaplan-meier", *columns, "--tau", "common").tau == "common"
+    tests = ["--weights", "gehan-breslow", "--trend-score", "1", "--trend-score", "5", "--pairwise", "holm"]
+    test = asked(monkeypatch, "logrank", *columns, "--by", "g", *tests, "--trend", "--mode", "statistic")
+    assert test == LogrankSpec(
+        time="t",
+        event="e",
+        by="g",
+        weights="wilcoxon",
+        trend=True,
+        trend_scores=(1, 5),
+        pairwise="holm",
+        mode="statistic",
+    )
     gwas = asked(monkeypatch, "gwas", "--phenotype", "Y", "--covariate", "A", "--covariate", "B")
     assert gwas == GwasSpec(phenotype="Y", covariates=("A", "B"))
 

@@ -152,6 +152,7 @@ PLANS = [
     CountPlan(by=("sex", "stage", "smoker"), levels=(("F", "M"), (1, 2, 3), (False, True))),
     SurvivalPlan(by=None, groups=(), horizon=1095, unit=1.0, event="status", event_values=(1,)),
     SurvivalPlan(by="arm", groups=("a", "b"), horizon=10, unit=0.1, event="dead", event_values=(True,)),
+    SurvivalPlan("arm", (1, 2), 90, 1.0, "dead", (1,), ("sex", "old"), (("F", "M"), (False, True)), "start", 30.4375),
     AssociationPlan("Y1", ("V1", "V2"), 1000, "ab" * 32, ((), (0.0, 1.0), ()), (0.5, 1.0, 2.0), (0.5, 1.0, 1.0)),
 ]
 
@@ -182,6 +183,9 @@ def test_a_plan_is_read_back_the_same_to_the_type_of_its_levels(plan):
         '{"by":[],"extra":1,"kind":"count","levels":[]}',
         plan_to_json(SurvivalPlan("a", tuple(range(100)), 199_999, 1.0, "e", (1,))),  # too many cells
         plan_to_json(SurvivalPlan(None, (), -1, 1.0, "e", (1,))),
+        plan_to_json(SurvivalPlan(None, (), 10, 1.0, "e", (1,), ("s",), ())),  # a stratum without levels
+        plan_to_json(SurvivalPlan(None, (), 10, 1.0, "e", (1,), grid=0.5)),  # narrower than the unit
+        plan_to_json(SurvivalPlan(None, (), 10**9, 1.0, "e", (1,), grid=10.0**6)),
         plan_to_json(AssociationPlan("Y", (), 10**9, "00", ())),
         plan_to_json(AssociationPlan("Y", (), 10, "00", ((), ()))),
         plan_to_json(AssociationPlan("Y", (), 10, "00", ((1.0, 2.0, 3.0, 4.0),))),
