@@ -92,11 +92,15 @@ class KaplanMeierResult(Result):
         """
         from mpcstats.sdk.plots.survival import plot_survival
 
+        curve, medians, by = self.curve, self.medians, self._by()
+        if "stratum" in medians.columns:
+            values = self.outcome.values
+            curve, medians, by = _one_label(_named(curve, values)), _one_label(_named(medians, values)), None
         return plot_survival(
-            _one_label(self.curve),
+            curve,
             ax=ax,
-            by=None if self._stratified() else self._by(),
-            medians=_one_label(self.medians),
+            by=by,
+            medians=medians,
             rounded=self.rounded,
             time_label=str(self.outcome.values.get("time_label", "Time")),
             p_text=p_text,
@@ -142,9 +146,6 @@ class KaplanMeierResult(Result):
             return f"band: {100 * float(values['conf_level']):g}% limits ({values['conf_type']})"
         named = self.outcome.conventions.get("confidence interval")
         return f"band: {named}" if named else None
-
-    def _stratified(self) -> bool:
-        return "stratum" in self.medians.columns
 
     def _labels(self) -> pd.DataFrame:
         return self.medians[[name for name in _LABELS if name in self.medians.columns]]
