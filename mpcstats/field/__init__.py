@@ -23,10 +23,11 @@ __all__ = [
 
 def warm_up() -> None:
     """Compile the kernels once, or load them from numba's cache (seconds the first time, then a blink)."""
-    from mpcstats.field import bitslice, fused, gates, kernels
+    from mpcstats.field import bitslice, fused, fused_fixed, gates, kernels
 
     kernels.compile_all()
     fused.compile_all()
+    fused_fixed.compile_all()
     gates.compile_all()
     bitslice.planes(np.zeros(1, np.uint64), np.zeros((64, 1), np.uint64))
     for field in (M61, M127):

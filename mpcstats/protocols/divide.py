@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from mpcstats.errors import RangeError
 from mpcstats.field import PrimeField
-from mpcstats.protocols.arithmetic import local_product, multiply
+from mpcstats.protocols.arithmetic import multiply
+from mpcstats.protocols.bits import stack
+from mpcstats.protocols.blocks import blocks_work, in_blocks
 from mpcstats.protocols.compare import is_negative
 from mpcstats.protocols.declare import Case
 from mpcstats.protocols.exact import floor_shift, floor_shift_work
+from mpcstats.protocols.newton import RECIPROCAL, Plan, inverse, inverse_work, plan, scaled, scaled_work
 from mpcstats.protocols.normalise import (
     Checked,
-    Leading,
-    cut,
-    leading_one,
-    leading_one_work,
-    power_factors,
-    product_trees,
-    product_trees_work,
-    public,
+    complement,
+    cut_product,
+    cut_work,
+    leading_bits,
+    leading_bits_work,
     require,
-    shift_bits,
-    step,
-    step_work,
+    to_bit,
 )
+from mpcstats.protocols.powers import Power, exponent_bits, powers, powers_work
 from mpcstats.protocols.work import Work, call, declared
 from mpcstats.runtime.session import Session
-from mpcstats.runtime.shared import Shared, concatenate
+from mpcstats.runtime.shared import Shared
 from mpcstats.sharing.fixedpoint import headroom_bits
 
 __all__ = [
@@ -53,81 +56,27 @@ DECLARED_KAPPA = 40
 DECLARED_INTEGER_BITS = 24
 """Width of the integers in the declared cost of `floor_quotient`."""
 
-_START = 2.9282032302755
-"""2 (sqrt(12) - 2): with y = _START - 2 c, |1 - c y| <= 0.0718 for c in [1/2, 1]."""
-
 _LEAST = 16
-"""Precision below which the rounding errors would break the promises of the iteration."""
+"""Least precision of a reciprocal."""
 
 
-def _steps(precision: int) -> int:
-    """Products (1 + e)(1 + e^2)... after which one Newton step ends at the precision: 0.0718 = 2^-3.8."""
-    count = 2
-    while 3.8 * 2 ** (count + 1) < precision + 1:
-        count += 1
-    return count
+# --- the normalised reciprocal --------------------------------------------------------------------------------------
 
 
-# --- 1 / c for c in [1/2, 1) ---------------------------------------------------------------------------------------
+def _inverted_work(c: Case, way: Plan) -> Work:
+    return (
+        leading_bits_work(c, way.width) + powers_work(c, signs=2, wanted=2) + scaled_work(c, way) + inverse_work(c, way)
+    )
 
 
-def _inverse_work(c: Case, width: int, precision: int) -> Work:
-    steps = _steps(precision)
-    narrow = step_work(c) if width > precision else Work()
-    return narrow + step_work(c) + step_work(c, 2) * (steps - 1) + step_work(c) * 3
-
-
-async def _inverse(session: Session, c: Shared, width: int, precision: int) -> Shared:
-    """2^precision / c for c / 2^width in [1/2, 1), as integers; relative error below (C + 2) 2^-precision.
-
-    Goldschmidt 1964: y (1 + e)(1 + e^2)(1 + e^4)... with e = 1 - c y, whose two products share a round; then one
-    Newton step with the full c, which corrects all rounding errors before it.
-    """
-    field, F = c.field, precision
-    short = await cut(session, c, width - F, width) if width > F else c.times_int(1 << (F - width))
-    y = short.times_int(-2).plus(public(field, _START, F))
-    e = await _residual(session, short, y, F, F)
-    for k in range(_steps(F)):
-        # |e| < 1/8 and y < 2.1: products stay below 2^(2 F - 1)
-        if k + 1 < _steps(F):
-            grown, e = await step(session, e, [y, e], F, 2 * F - 1)
-        else:
-            (grown,) = await step(session, e, [y], F, 2 * F - 1)
-        y = y + grown
-    e = await _residual(session, c, y, width, F)
-    (grown,) = await step(session, e, [y], F, 2 * F - 1)
-    return y + grown
-
-
-async def _residual(session: Session, c: Shared, y: Shared, width: int, precision: int) -> Shared:
-    """1 - c y, |.| < 1/8, in one round: the product keeps its degree until it is truncated."""
-    z = (-local_product(c, y)).plus_int(1 << (width + precision))
-    return await cut(session, z, width, width + precision - 3)
-
-
-# --- normalisation -------------------------------------------------------------------------------------------------
-
-
-def _scaled_work(c: Case, width: int) -> Work:
-    return leading_one_work(c, width) + product_trees_work(c, [shift_bits(width) + 1]) + call("multiply", c)
-
-
-async def _scaled(session: Session, b: Shared, width: int) -> tuple[Shared, Shared, Leading]:
-    """(c, g, where): g = +-2^shift with c = b g in [2^(width-1), 2^width); g = 0 and c = 2^(width-1) where b = 0."""
-    where = await leading_one(session, b, width)
-    factors = power_factors(where.shift, 1)
-    signed = where.nonzero - where.negative.times_int(2)
-    (g,) = await product_trees(session, [_append(factors, signed)])
-    c = await multiply(session, b, g)
-    return c + _is_zero(where).times_int(1 << (width - 1)), g, where
-
-
-def _append(factors: Shared, last: Shared) -> Shared:
-    return concatenate([factors, last.reshape(1, *last.shape)])
-
-
-def _is_zero(where: Leading) -> Shared:
-    return (-where.nonzero).plus_int(1)
+async def _inverted(session: Session, b: Shared, way: Plan) -> tuple[Shared, Shared, Shared]:
+    """(y, g, [b != 0]) for a flat b: g = +-2^shift with c = b g in [1/2, 1] and y near 1/c; where b = 0 as if b = 1."""
+    where = await leading_bits(session, b, way.width)
+    signs = stack(where.negative, where.zero)
+    g, sign = await powers(session, b.field, where.shift, signs, [Power(1, 0), Power(0, 1)])
+    zero = to_bit(sign)
+    c = await scaled(session, b + zero, g, way)
+    return await inverse(session, c, way), g, complement(zero)
 
 
 # --- reciprocal ----------------------------------------------------------------------------------------------------
@@ -138,11 +87,26 @@ def reciprocal_precision(headroom: int, width: int) -> int:
     return min(headroom - 2 - width, headroom // 2)
 
 
+def _way(session: Session, field: PrimeField, width: int, precision: int, what: str) -> Plan:
+    exponent_bits(field)
+    way = plan(RECIPROCAL, session.headroom(field), width, precision, len(session.committee.subsets))
+    require(way is not None, session, field, what, session.headroom(field) + 1)
+    assert way
+    return way
+
+
+def _planned(c: Case, headroom: int, width: int, precision: int) -> Plan:
+    way = plan(RECIPROCAL, headroom, width, precision, len(c.committee.subsets))
+    if way is None:
+        raise RangeError(f"no headroom for a reciprocal of {width} bits: {headroom} bits are too few")
+    return way
+
+
 def reciprocal_work(c: Case, integer_bits: int, fraction_bits: int, kappa: int) -> Work:
     """Cost of `reciprocal` at this kappa."""
-    width = integer_bits + fraction_bits
-    F = reciprocal_precision(headroom_bits(c.field, len(c.committee.subsets), kappa), width)
-    return _scaled_work(c, width) + _inverse_work(c, width, F) + step_work(c) + call("multiply", c)
+    width, headroom = integer_bits + fraction_bits, headroom_bits(c.field, len(c.committee.subsets), kappa)
+    way = _planned(c, headroom, width, reciprocal_precision(headroom, width))
+    return blocks_work(lambda part: _inverted_work(part, way) + cut_work(part) + call("multiply", part), c)
 
 
 @declared(
@@ -175,8 +139,8 @@ async def reciprocal(session: Session, a: Shared, integer_bits: int = 20, fracti
 
     Notes
     -----
-    About 2 log2(n) + log2(width) + 20 rounds, 7 to 10 bounded masks per element (`reciprocal_work`). The declared
-    cost is that of `DECLARED_FORMAT` at kappa = `DECLARED_KAPPA`.
+    About 2 log2(width) + 20 rounds for each 2^17 elements, 7 to 9 bounded masks per element (`reciprocal_work`). The
+    declared cost is that of `DECLARED_FORMAT` at kappa = `DECLARED_KAPPA`.
     """
     field, width = a.field, integer_bits + a.fraction_bits
     out = a.fraction_bits if fraction_bits is None else fraction_bits
@@ -185,11 +149,15 @@ async def reciprocal(session: Session, a: Shared, integer_bits: int = 20, fracti
     _refuse(session, field, integer_bits, a.fraction_bits, out, F, width + max(_LEAST, out - 1) + 2)
     drop = F + width - a.fraction_bits - out
     require(drop > 0, session, field, f"a reciprocal with {out} fraction bits", headroom + 1 - drop)
-    c, g, where = await _scaled(session, a.with_fraction_bits(0), width)
-    y = await _inverse(session, c, width, F)
-    (value,) = await step(session, g, [y], drop, width + F + 1)
-    value = await multiply(session, value, where.nonzero)  # what rounding left at a = 0 goes
-    return Checked(value.with_fraction_bits(out), _is_zero(where))
+    way = _way(session, field, width, F, f"division by numbers of {width} bits")
+
+    async def run(part: Shared) -> tuple[Shared, Shared]:
+        y, g, nonzero = await _inverted(session, part, way)
+        value = await cut_product(session, g, y, drop, width + F + 1)
+        return await multiply(session, value, nonzero), complement(nonzero)  # what rounding left at a = 0 goes
+
+    value, undefined = await in_blocks(run, a.with_fraction_bits(0).reshape(a.size))
+    return Checked(value.with_fraction_bits(out).reshape(*a.shape), undefined.reshape(*a.shape))
 
 
 def _refuse(
@@ -206,13 +174,16 @@ def _refuse(
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Formats of one division: F of 1/c, `kept` fraction bits of a g."""
+class _Quotient:
+    """Formats of one division: the way to 1/c with F = `precision` fraction bits, and the fraction bits of a g."""
 
-    width: int
+    way: Plan
     precision: int
-    scaled: int  # fraction bits of the exact a g
+    scaled: int
+    """Of the exact product."""
     kept: int
+    top: int
+    """Integer bits of the quotient."""
 
 
 def quotient_precision(headroom: int, width: int, quotient_bits: int) -> int:
@@ -220,30 +191,26 @@ def quotient_precision(headroom: int, width: int, quotient_bits: int) -> int:
     return min(headroom - 2 - width, (headroom - 2 - quotient_bits) // 2, headroom // 2)
 
 
-def _plan(headroom: int, width: int, quotient_bits: int, more: int) -> _Plan:
-    F = quotient_precision(headroom, width, quotient_bits)
-    scaled = width + more
-    return _Plan(width, F, scaled, min(scaled, headroom - 2 - quotient_bits - F))
+def _kept(headroom: int, scaled: int, quotient_bits: int, precision: int) -> int:
+    return min(scaled, headroom - 2 - quotient_bits - precision)
 
 
-def _quotient_work(c: Case, plan: _Plan) -> Work:
-    narrow = step_work(c) if plan.kept < plan.scaled else call("multiply", c)
-    return (
-        _scaled_work(c, plan.width)
-        + _inverse_work(c, plan.width, plan.precision)
-        + narrow
-        + step_work(c)
-        + call("multiply", c)
-    )
+def _quotient_work(c: Case, form: _Quotient) -> Work:
+    narrow = cut_work(c) if form.kept < form.scaled else call("multiply", c)
+    return call("multiply", c) + narrow + cut_work(c) + call("multiply", c)
 
 
 def divide_work(
     c: Case, integer_bits: int, a_fraction_bits: int, b_fraction_bits: int, quotient_bits: int, kappa: int
 ) -> Work:
     """Cost of `divide` at this kappa, for operands of the shape of the result."""
-    headroom = headroom_bits(c.field, len(c.committee.subsets), kappa)
-    width = integer_bits + b_fraction_bits
-    return _quotient_work(c, _plan(headroom, width, quotient_bits, a_fraction_bits - b_fraction_bits))
+    headroom, width = headroom_bits(c.field, len(c.committee.subsets), kappa), integer_bits + b_fraction_bits
+    F = quotient_precision(headroom, width, quotient_bits)
+    way, exact = _planned(c, headroom, width, F), width + a_fraction_bits - b_fraction_bits
+    form = _Quotient(way, F, exact, _kept(headroom, exact, quotient_bits, F), quotient_bits)
+    return blocks_work(lambda part: _inverted_work(part, way), c) + blocks_work(
+        lambda part: _quotient_work(part, form), c
+    )
 
 
 @declared(
@@ -286,49 +253,80 @@ async def divide(
 
     Notes
     -----
-    With g = +-2^shift and c = b g in [1/2, 1): a / b = (a g) (1/c). Cost: `divide_work`.
+    With g = +-2^shift and c = b g in [1/2, 1]: a / b = (a g) (1/c). Cost: `divide_work`.
     """
     out = a.fraction_bits if fraction_bits is None else fraction_bits
     top = integer_bits if quotient_bits is None else quotient_bits
     width, headroom = integer_bits + b.fraction_bits, session.headroom(a.field)
-    plan = _plan(headroom, width, top, a.fraction_bits - b.fraction_bits)
-    needed = max(width + max(_LEAST, out - 1) + 2, top + 2 * out, top + plan.scaled + 1)
-    _refuse(session, a.field, integer_bits, b.fraction_bits, out, plan.precision, needed)
-    enough = plan.kept >= min(out - 1, plan.scaled) and top + plan.scaled + 1 <= headroom
-    require(enough and plan.scaled > 0, session, a.field, f"a quotient of ({top}, {out}) bits", needed)
-    drop = plan.kept + plan.precision - out
+    F, exact = quotient_precision(headroom, width, top), width + a.fraction_bits - b.fraction_bits
+    kept = _kept(headroom, exact, top, F)
+    needed = max(width + max(_LEAST, out - 1) + 2, top + 2 * out, top + exact + 1)
+    _refuse(session, a.field, integer_bits, b.fraction_bits, out, F, needed)
+    enough = kept >= min(out - 1, exact) and top + exact + 1 <= headroom
+    require(enough and exact > 0, session, a.field, f"a quotient of ({top}, {out}) bits", needed)
+    drop = kept + F - out
     require(drop > 0, session, a.field, f"a quotient of {out} fraction bits", headroom + 1 - drop)
-    value, where = await _quotient(session, a.with_fraction_bits(0), b.with_fraction_bits(0), plan, top, drop)
-    value = await multiply(session, value, where.nonzero)
-    return Checked(value.with_fraction_bits(out), _is_zero(where))
+    way = _way(session, a.field, width, F, f"division by numbers of {width} bits")
+    form = _Quotient(way, F, exact, kept, top)
+    y, g, nonzero = await in_blocks(lambda part: _inverted(session, part, way), b.with_fraction_bits(0).reshape(b.size))
+
+    async def run(a: Shared, y: Shared, g: Shared, nonzero: Shared) -> tuple[Shared]:
+        value = await _quotient(session, a, y, g, nonzero, form, drop)
+        return (await multiply(session, value, nonzero),)
+
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    parts = [_flat(a.with_fraction_bits(0), shape), *(_flat(x.reshape(*b.shape), shape) for x in (y, g, nonzero))]
+    (value,) = await in_blocks(run, *parts)
+    return Checked(value.with_fraction_bits(out).reshape(*shape), complement(nonzero).reshape(*b.shape))
 
 
-async def _quotient(session: Session, a: Shared, b: Shared, plan: _Plan, top: int, drop: int) -> tuple[Shared, Leading]:
-    c, g, where = await _scaled(session, b, plan.width)
-    y = await _inverse(session, c, plan.width, plan.precision)
-    product = local_product(a, g)
-    if plan.kept < plan.scaled:
-        scaled = await cut(session, product, plan.scaled - plan.kept, top + plan.scaled)
+def _flat(x: Shared, shape: tuple[int, ...]) -> Shared:
+    """Broadcast to a shape and flat."""
+    if x.shape != shape:
+        x = replace(x, values=np.broadcast_to(x.values, x.field._words_shape(shape)))
+    return x.reshape(x.size)
+
+
+async def _quotient(
+    session: Session, a: Shared, y: Shared, g: Shared, nonzero: Shared, form: _Quotient, drop: int
+) -> Shared:
+    """(a g) y / 2^drop: with a / b = (a g) (1/c). Where b = 0 the number a is not bounded by a promise: g = 0."""
+    g = await multiply(session, g, nonzero)
+    if form.kept < form.scaled:
+        scaled = await cut_product(session, a, g, form.scaled - form.kept, form.top + form.scaled)
     else:
         scaled = await multiply(session, a, g)
-    z = replace(local_product(scaled, y), fraction_bits=0)
-    return await cut(session, z, drop, top + plan.kept + plan.precision + 1), where
+    return await cut_product(session, scaled, y, drop, form.top + form.kept + form.precision + 1)
 
 
 # --- whole quotients -----------------------------------------------------------------------------------------------
 
 
-def _whole_plan(subsets: int, bits: int) -> tuple[_Plan, int]:
-    """Formats in which a quotient of `bits` bits comes out with an error below 1/2, and its fraction bits."""
+@functools.cache
+def _whole(subsets: int, bits: int) -> tuple[_Quotient, int, int]:
+    """Formats in which a quotient of `bits` bits comes out with an error below 1/2, its fraction bits, the headroom.
+
+    They do not depend on kappa.
+    """
     fraction = (subsets + 1).bit_length() + 2
     F = max(_LEAST, bits + (subsets + 2).bit_length() + 3)
-    return _Plan(bits, F, bits, min(bits, fraction)), fraction
+    kept = min(bits, fraction)
+    needed = max(bits + F + 2, 2 * F, bits + kept + F + 2, 2 * bits + 1)
+    for headroom in itertools.count(needed):
+        if way := plan(RECIPROCAL, headroom, bits, F, subsets):
+            return _Quotient(way, F, bits, kept, bits), fraction, headroom
+    raise AssertionError
 
 
 def floor_quotient_work(c: Case, bits: int) -> Work:
     """Cost of `floor_quotient`, for operands of the shape of the result. It does not depend on kappa."""
-    plan, fraction = _whole_plan(len(c.committee.subsets), bits)
-    return _quotient_work(c, plan) + floor_shift_work(c, fraction) + call("multiply", c) + call("is_negative", c)
+    form, fraction, _ = _whole(len(c.committee.subsets), bits)
+
+    def work(part: Case) -> Work:
+        ending = floor_shift_work(part, fraction) + call("multiply", part) + call("is_negative", part)
+        return _quotient_work(part, form) + ending
+
+    return blocks_work(lambda part: _inverted_work(part, form.way), c) + blocks_work(work, c)
 
 
 @declared(
@@ -351,13 +349,21 @@ async def floor_quotient(session: Session, a: Shared, b: Shared, bits: int = DEC
     """
     if a.fraction_bits or b.fraction_bits:
         raise RangeError("whole quotients are of integers; use divide for numbers with fraction bits")
-    field = a.field
-    plan, fraction = _whole_plan(len(session.committee.subsets), bits)
-    needed = max(bits + plan.precision + 2, 2 * plan.precision, bits + plan.kept + plan.precision + 2, 2 * bits + 1)
-    fits = bits > 0 and needed <= session.headroom(field)
-    require(fits, session, field, f"division of integers of {bits} bits", needed)
-    drop = plan.kept + plan.precision - fraction
-    rough, where = await _quotient(session, a, b, plan, bits, drop)
-    high = await floor_shift(session, rough.plus_int(1 << (fraction - 1)), fraction)
-    below = await is_negative(session, a - await multiply(session, high, b))
-    return Checked(await multiply(session, high - below, where.nonzero), _is_zero(where))
+    field, headroom = a.field, session.headroom(a.field)
+    form, fraction, needed = _whole(len(session.committee.subsets), bits) if bits > 0 else (None, 0, headroom + 1)
+    require(form is not None and needed <= headroom, session, field, f"division of integers of {bits} bits", needed)
+    assert form
+    exponent_bits(field)
+    drop = form.kept + form.precision - fraction
+    y, g, nonzero = await in_blocks(lambda part: _inverted(session, part, form.way), b.reshape(b.size))
+
+    async def run(a: Shared, b: Shared, y: Shared, g: Shared, nonzero: Shared) -> tuple[Shared]:
+        rough = await _quotient(session, a, y, g, nonzero, form, drop)
+        high = await floor_shift(session, rough.plus_int(1 << (fraction - 1)), fraction)
+        below = await is_negative(session, a - await multiply(session, high, b))
+        return (await multiply(session, high - below, nonzero),)
+
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    parts = [_flat(a, shape), *(_flat(x.reshape(*b.shape), shape) for x in (b, y, g, nonzero))]
+    (value,) = await in_blocks(run, *parts)
+    return Checked(value.reshape(*shape), complement(nonzero).reshape(*b.shape))

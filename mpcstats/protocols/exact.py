@@ -13,7 +13,6 @@ from mpcstats.protocols.bits import (
     Pair,
     carry_out,
     carry_out_work,
-    complement,
     low_bits,
     masked_pair,
     masked_pair_work,
@@ -36,7 +35,7 @@ def floor_shift_work(c: Case, bits: int) -> Work:
     """Cost of `floor_shift` by `bits` bits."""
     t = c.committee.t
     deals = Work(1, t * c.deal) if t else Work()
-    return masked_pair_work(c) + carry_out_work(c, bits) + deals + call("to_arithmetic", c).wide(2 * (t + 1))
+    return masked_pair_work(c) + carry_out_work(c, bits) + deals + call("to_arithmetic", c).wide(2 * max(1, t))
 
 
 @declared(
@@ -61,12 +60,12 @@ async def floor_shift(session: Session, a: Shared, bits: int) -> Shared:
     Notes
     -----
     With b = 2^(n-1) - 1 - a in [0, p), floor(a / 2^f) = 2^(n-1-f) - 1 - floor(b / 2^f). b is opened under a full-range
-    mask; c + N_1 + ... + N_(t+1) = b + q p, so with p = -1 modulo 2^f
+    mask; it is the sum of t + 1 numbers N_i, each known to its group (see `bits`), minus q p; so with p = -1 modulo 2^f
 
-        b mod 2^f = c mod 2^f + sum of (N_i mod 2^f) + q - 2^f u
+        b mod 2^f = sum of (N_i mod 2^f) + q - 2^f u
 
-    where q counts the wraps and u the carries into position f. Party i deals N_i mod 2^f, which it knows; the 2 (t+1)
-    bits of q and u come from the adder circuit. Cost (`floor_shift_work`): about 1.3 comparisons.
+    where q counts the wraps and u the carries into position f. Party i deals N_i mod 2^f; the 2 t bits of q and u come
+    from the adder circuit. Cost (`floor_shift_work`): about 1.3 comparisons.
     """
     field, n = a.field, a.field.bits
     if not 0 <= bits < n:
@@ -82,15 +81,17 @@ async def floor_shift(session: Session, a: Shared, bits: int) -> Shared:
 
 async def _low_part(session: Session, pair: Pair, field: PrimeField, bits: int) -> Shared:
     """b mod 2^bits."""
-    t, top = session.committee.t, field.bits - 1
-    wrap, carry = await carry_out(session, pair, bits)
-    dealt = await _dealt_sum(session, field, low_bits(field, complement(field, pair.own), bits))
+    top, adders = field.bits - 1, 1 + len(pair.carries)
+    wrap, carry = await carry_out(session, pair.x, pair.y, bits)
+    dealt = await _dealt_sum(session, field, low_bits(field, pair.own, bits))
+    if not session.committee.t:
+        dealt = dealt.plus(low_bits(field, pair.opened, bits))
     planes = stack(
         wrap, *(word.planes([top]) for word in pair.carries), carry, *(word.planes([bits - 1]) for word in pair.carries)
     )
     counts = await to_arithmetic(session, planes, field)
-    wraps, carries = counts[: t + 1].sum(0), counts[t + 1 :].sum(0)
-    return (dealt + wraps - carries.times_int(1 << bits)).plus(low_bits(field, pair.opened, bits))
+    wraps, carries = counts[:adders].sum(0), counts[adders:].sum(0)
+    return dealt + wraps - carries.times_int(1 << bits)
 
 
 async def _dealt_sum(session: Session, field: PrimeField, own: Elements) -> Shared:

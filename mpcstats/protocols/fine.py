@@ -79,9 +79,10 @@ def fine_inverse_work(c: Case, width: int, precision: int, quarter: bool, kappa:
     """Cost of `fine_inverse` at this kappa."""
     F = fine_precision(headroom_bits(c.field, len(c.committee.subsets), kappa))
     _, _, steps = _QUARTER if quarter else _HALF
-    narrow = step_work(c) if width > F else Work()
+    cuts = call("truncate", c)
+    narrow = cuts if width > F else Work()
     polish = call("multiply", c) * 2 + floor_shift_work(c, width + 2 * F - precision)
-    return narrow + step_work(c) * 2 + step_work(c, 2) * (steps - 1) + polish
+    return narrow + cuts + step_work(c) + step_work(c, 2) * (steps - 1) + polish
 
 
 async def fine_inverse(session: Session, c: Shared, width: int, precision: int, quarter: bool = False) -> Shared:
@@ -187,8 +188,9 @@ def fine_square_root_work(c: Case, width: int, fraction_bits: int, kappa: int) -
     """Cost of `fine_square_root` at this kappa."""
     F = fine_precision(headroom_bits(c.field, len(c.committee.subsets), kappa))
     factors = shift_bits(width) - 1
-    narrow = step_work(c) if width > F else Work()
-    iteration = step_work(c) + (step_work(c) + step_work(c, 2)) * _ROOT_STEPS
+    cuts = call("truncate", c)
+    narrow = cuts if width > F else Work()
+    iteration = step_work(c) + (cuts + step_work(c, 2)) * _ROOT_STEPS
     polish = call("multiply", c) * 3 + floor_shift_work(c, max(2 * F, width) + F - fraction_bits)
     return (
         leading_one_work(c, width)

@@ -83,7 +83,7 @@ async def matmul_fixed(session: Session, x: Shared, y: Shared, integer_bits: int
         return await truncate(session, z, y.fraction_bits, integer_bits)
     product = z.reshape(z.size).with_fraction_bits(x.fraction_bits)
     one = Shared(M127, ones(M127, z.size), 0, y.fraction_bits)
-    return (await multiply_in_blocks(session, product, one, integer_bits)).reshape(*z.shape)
+    return (await multiply_in_blocks(session, product, one, y.fraction_bits, integer_bits)).reshape(*z.shape)
 
 
 def _local_matmul(session: Session, x: Shared, y: Shared) -> Shared:

@@ -8,29 +8,42 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mpcstats.errors import RangeError
-from mpcstats.field import Elements, PrimeField
-from mpcstats.protocols.arithmetic import multiply
+from mpcstats.field import M127, Elements, PrimeField
+from mpcstats.protocols.arithmetic import local_product, multiply
 from mpcstats.protocols.bits import (
     add_bits,
     add_bits_work,
+    bounded_pair,
+    bounded_pair_work,
     masked_pair,
     masked_pair_work,
     prefix_or_planes,
     prefix_or_planes_work,
     stack,
+    sum_bits,
+    sum_bits_work,
     xor_planes,
 )
 from mpcstats.protocols.boolean import to_arithmetic
 from mpcstats.protocols.declare import Case
-from mpcstats.protocols.truncate import truncate
+from mpcstats.protocols.split import serves, split_cut, split_cut_work
+from mpcstats.protocols.truncate import fused, multiply_in_blocks, truncate
 from mpcstats.protocols.work import Work, call
 from mpcstats.runtime.session import Session
-from mpcstats.runtime.shared import Shared, concatenate
+from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
+from mpcstats.sharing import boolean
 
 __all__ = [
     "Checked",
     "Leading",
+    "LeadingBits",
+    "affine",
+    "complement",
     "cut",
+    "cut_product",
+    "cut_work",
+    "leading_bits",
+    "leading_bits_work",
     "leading_one",
     "leading_one_work",
     "power_factors",
@@ -40,6 +53,7 @@ __all__ = [
     "shift_bits",
     "step",
     "step_work",
+    "to_bit",
 ]
 
 
@@ -61,12 +75,14 @@ class Checked:
 
 @dataclass(frozen=True)
 class Leading:
-    """Where the leading one of |a| is: |a| 2^shift is in [2^(width-1), 2^width), unless a = 0.
+    """Where the leading one of |a| is, as field elements.
+
+    |a| 2^shift is in [2^(width-1), 2^width) unless a = 0.
 
     Attributes
     ----------
     shift : Shared (bits, *shape)
-        Bits of the shift, lowest first; all 0 where a = 0.
+        Bits of the shift, lowest first; those of width - 1 where a = 0.
     nonzero, negative : Shared (shape)
         0 or 1.
     """
@@ -74,6 +90,15 @@ class Leading:
     shift: Shared
     nonzero: Shared
     negative: Shared
+
+
+@dataclass(frozen=True)
+class LeadingBits:
+    """The same as shared bits, one plane each, of a flat array; `zero` is the complement of `Leading.nonzero`."""
+
+    shift: BooleanShared
+    zero: BooleanShared
+    negative: BooleanShared
 
 
 def shift_bits(width: int) -> int:
@@ -88,28 +113,98 @@ def _positions(field: PrimeField, width: int) -> tuple[int, ...]:
 def leading_one_work(c: Case, width: int) -> Work:
     """Cost of `leading_one`."""
     convert = call("to_arithmetic", c).wide(shift_bits(width) + 2)
+    positions = _positions(c.field, width)
     return (
-        masked_pair_work(c) + add_bits_work(c, _positions(c.field, width)) + prefix_or_planes_work(c, width) + convert
+        masked_pair_work(c) + add_bits_work(c, c.field.bits, positions) + prefix_or_planes_work(c, width + 1) + convert
     )
 
 
 async def leading_one(session: Session, a: Shared, width: int) -> Leading:
     """Position of the leading one of |a| < 2^width (integers, any shape). Reveals nothing.
 
-    p - a is the complement of a, so the bits of |a| are those of a XOR the highest bit: a sign and a size from one
-    addition circuit. A prefix OR from above leaves one step at the leading one; the bits of its position are XORs of
-    steps, and only those few are turned into field elements.
+    Under a full-range mask: no statistical loss. p - a is the complement of a, so the bits of |a| are those of a XOR
+    the highest bit: a sign and a size from one addition circuit.
     """
     pair = await masked_pair(session, a.reshape(a.size))
-    bits, _ = await add_bits(session, pair, _positions(a.field, width))
-    sign = bits.planes([width])
-    size = bits.planes(slice(width - 1, None, -1)) ^ sign
-    seen = await prefix_or_planes(session, size)
-    first = seen ^ replace(seen, words=np.concatenate([np.zeros_like(sign.words), seen.words[:, :-1]], axis=1))
-    shift = [xor_planes(first, [j for j in range(width) if j >> k & 1]) for k in range(shift_bits(width))]
-    planes = stack(*shift, seen.planes([width - 1]), sign)
-    out = (await to_arithmetic(session, planes, a.field)).reshape(len(shift) + 2, *a.shape)
-    return Leading(out[: len(shift)], out[len(shift)], out[len(shift) + 1])
+    bits, _ = await add_bits(session, pair.x, pair.y, _positions(a.field, width))
+    negative = bits.planes([width])
+    where = await _leading(session, bits.planes(slice(0, width)) ^ negative, negative)
+    planes = stack(where.shift, where.zero, negative)
+    out = (await to_arithmetic(session, planes, a.field)).reshape(planes.words.shape[1], *a.shape)
+    return Leading(out[:-2], (-out[-2]).plus_int(1), out[-1])
+
+
+def leading_bits_work(c: Case, width: int) -> Work:
+    """Cost of `leading_bits`."""
+    return bounded_pair_work(c, width + 1) + sum_bits_work(c, width + 1) + prefix_or_planes_work(c, width + 1)
+
+
+async def leading_bits(session: Session, a: Shared, width: int) -> LeadingBits:
+    """Position of the leading one of flat integers |a| < 2^width, under a bounded mask. Reveals nothing.
+
+    The complement of a negative number is |a| - 1, so the shift of -2^k is one more than that of 2^k: |a| 2^shift is in
+    [2^(width-1), 2^width], both ends included. The caller has checked that width + 1 <= `session.headroom(field)`.
+    """
+    x, y = await bounded_pair(session, a, width + 1)
+    bits = await sum_bits(session, x, y)
+    negative = _not_bits(session, bits.planes([width]))
+    return await _leading(session, bits.planes(slice(0, width)) ^ negative, negative)
+
+
+async def _leading(session: Session, size: BooleanShared, negative: BooleanShared) -> LeadingBits:
+    """From the bits of |a|, lowest first (or of |a| - 1 where a < 0: the sign tells a = -1 from a = 0).
+
+    A prefix OR from above is 1 from the leading one on. The bits of the shift are XORs of its planes: those where a
+    bit of the shift changes from one position to the next.
+    """
+    width = size.words.shape[1]
+    above = await prefix_or_planes(session, stack(size.planes(slice(None, None, -1)), negative))
+    seen = above.planes(slice(width - 1, None, -1))  # seen[j]: a one at position j or above
+    shift = []
+    for k in range(shift_bits(width)):
+        changes = [j for j in range(1, width) if (width - 1 - j ^ width - j) >> k & 1]
+        plane = xor_planes(seen, changes)
+        shift.append(_not_bits(session, plane) if (width - 1) >> k & 1 else plane)
+    shifts = stack(*shift) if shift else replace(size, words=size.words[:, :0])
+    return LeadingBits(shifts, _not_bits(session, above.planes([width])), negative)
+
+
+def _not_bits(session: Session, bits: BooleanShared) -> BooleanShared:
+    ones = np.full(bits.words.shape[1:], 0xFFFFFFFFFFFFFFFF, np.uint64)
+    return replace(bits, words=boolean.add_public(session.committee, session.index, bits.words, ones))
+
+
+def affine(x: Shared, times: int, plus: int = 0, y: Shared | None = None) -> Shared:
+    """times * x + y + plus, for integers and y of the shape of x. Local, in one pass through the memory."""
+    field = x.field
+    if field != M127:
+        result = x.times_int(times).plus_int(plus)
+        return result if y is None else result + y
+    from mpcstats.field.fused_fixed import affine127
+
+    other = field.zeros((0,)) if y is None else _fixed(y.values)
+    out = np.empty((x.size, 2), np.uint64)
+    affine127(_fixed(x.values), field.constant(times), other, field.constant(plus), out)
+    degree = x.degree if y is None else max(x.degree, y.degree)
+    return replace(x, values=field.reshape(out, x.shape), degree=degree)
+
+
+def _fixed(values: Elements) -> Elements:
+    """Flat, contiguous and only to be read: one kind of array for the compiled kernel."""
+    flat = np.ascontiguousarray(values).reshape(-1, 2).view()
+    flat.setflags(write=False)
+    return flat
+
+
+def to_bit(sign: Shared) -> Shared:
+    """b from (-1)^b. Local."""
+    half = (sign.field.modulus + 1) // 2
+    return affine(sign, -half, half)
+
+
+def complement(bit: Shared) -> Shared:
+    """1 - b. Local."""
+    return affine(bit, -1, 1)
 
 
 def power_factors(bits: Shared, log_base: int) -> Shared:
@@ -149,13 +244,34 @@ async def cut(session: Session, z: Shared, bits: int, size_bits: int) -> Shared:
     return result.with_fraction_bits(0)
 
 
-def step_work(c: Case, elements: int = 1) -> Work:
-    """Cost of `cut` and `step`."""
-    return call("truncate", c, c.size * elements)
+async def cut_product(session: Session, x: Shared, y: Shared, bits: int, size_bits: int, plus: int = 0) -> Shared:
+    """(x y + plus) / 2^bits, rounded, for integers |x y + plus| < 2^size_bits. See `truncate`.
+
+    One round; two in large batches with t = 1, see `split_cut`.
+    """
+    x, y = x.with_fraction_bits(0), y.with_fraction_bits(0)
+    if x.degree == y.degree == 1 and serves(session.committee, x.field, max(x.size, y.size)):
+        return await split_cut(session, x, y, bits, plus)
+    if fused(session, x, y):
+        return (await multiply_in_blocks(session, x, y, bits, size_bits, plus)).with_fraction_bits(0)
+    product = local_product(x, y)
+    return await cut(session, product.plus_int(plus) if plus else product, bits, size_bits)
+
+
+def cut_work(c: Case) -> Work:
+    """Cost of `cut_product`."""
+    return split_cut_work(c) if serves(c.committee, c.field, c.size) else call("truncate", c)
+
+
+def step_work(c: Case, others: int = 1) -> Work:
+    """Cost of `step`."""
+    return cut_work(c) if others == 1 else call("truncate", c, c.size * others)
 
 
 async def step(session: Session, factor: Shared, others: Sequence[Shared], bits: int, size_bits: int) -> list[Shared]:
     """factor * other / 2^bits for several others at once. One round."""
+    if len(others) == 1:
+        return [await cut_product(session, factor, others[0], bits, size_bits)]
     many = concatenate([x.reshape(1, *x.shape) for x in others])
     product = Shared(many.field, many.field.mul(many.values, factor.values), many.degree + factor.degree)
     done = await cut(session, product, bits, size_bits)

@@ -16,7 +16,7 @@ from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import prss
 
-__all__ = ["blurred", "multiply_fixed", "multiply_in_blocks", "truncate"]
+__all__ = ["blurred", "fused", "multiply_fixed", "multiply_in_blocks", "shift_right", "truncate"]
 
 
 @protocol(
@@ -49,8 +49,8 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
     field, committee = z.field, session.committee
     bits, mask_bits, offset, offset_high = _format(session, field, z.fraction_bits, bits, integer_bits)
     opened, parts = await open_masked_bounded(session, z.plus_int(offset), session.label("truncate"), mask_bits)
-    high = prss.combine(field, committee, session.index, {A: _shift_right(field, r, bits) for A, r in parts.items()})
-    values = field.sub(field.sub(_shift_right(field, opened, bits), high), field.constant(offset_high))
+    high = prss.combine(field, committee, session.index, {A: shift_right(field, r, bits) for A, r in parts.items()})
+    values = field.sub(field.sub(shift_right(field, opened, bits), high), field.constant(offset_high))
     return replace(z, values=values, degree=committee.t, fraction_bits=z.fraction_bits - bits)
 
 
@@ -62,30 +62,31 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
 )
 async def multiply_fixed(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
     """Elementwise product with the fraction bits of x; |product| < 2^integer_bits. One round; reveals nothing."""
-    committee = session.committee
-    fused = x.field == y.field == M127 and x.degree == y.degree == committee.t and committee.m == 2 * committee.t + 1
-    if not (fused and fits(M127, max(x.size, y.size)) and y.fraction_bits):
+    if not (fused(session, x, y) and y.fraction_bits):
         return await truncate(session, local_product(x, y), y.fraction_bits, integer_bits)
-    return await multiply_in_blocks(session, x, y, integer_bits)
+    return await multiply_in_blocks(session, x, y, y.fraction_bits, integer_bits)
 
 
-async def multiply_in_blocks(session: Session, x: Shared, y: Shared, integer_bits: int) -> Shared:
-    """`multiply_fixed` for large batches; `truncate` of the local product is its slow twin."""
-    bits, mask_bits, offset, offset_high = _format(
-        session, M127, x.fraction_bits + y.fraction_bits, y.fraction_bits, integer_bits
-    )
-    from mpcstats.field.fused import unmask127
+def fused(session: Session, x: Shared, y: Shared) -> bool:
+    """Whether `multiply_in_blocks` serves these factors."""
+    committee = session.committee
+    right = x.field == y.field == M127 and x.degree == y.degree == committee.t and committee.m == 2 * committee.t + 1
+    return right and fits(M127, max(x.size, y.size))
 
+
+async def multiply_in_blocks(
+    session: Session, x: Shared, y: Shared, bits: int, integer_bits: int, plus: int = 0
+) -> Shared:
+    """(x y + plus) / 2^bits for large batches; `truncate` of the local product is its slow twin.
+
+    |x y + plus| < 2^integer_bits, with `plus` in the units of the product. One round; reveals nothing.
+    """
+    fraction_bits = x.fraction_bits + y.fraction_bits
+    bits, mask_bits, offset, offset_high = _format(session, M127, fraction_bits, bits, integer_bits)
     one, other, shape = flat_pair(M127, x.values, y.values)
-    result, constant = M127.zeros((M127.shape(one)[0],)), M127.constant(offset_high)
-
-    def take(span: slice, opened: Elements, high: Elements) -> None:
-        unmask127(opened, bits, constant, high)
-        result[span] = high
-
-    batch = MaskedProduct(one, other, offset, mask_bits, bits, take)
-    await open_masked_products(session, batch, session.label("truncate"))
-    return Shared(M127, M127.reshape(result, shape), session.committee.t, x.fraction_bits)
+    batch = MaskedProduct(one, other, offset + plus, mask_bits, bits, offset_high)
+    values = await open_masked_products(session, batch, session.label("truncate"))
+    return Shared(M127, M127.reshape(values, shape), session.committee.t, fraction_bits - bits)
 
 
 def _format(
@@ -119,7 +120,7 @@ def blurred(session: Session, x: Shared, fraction_bits: int) -> Shared:
     return replace(x, values=field.add(x.values, noise)).plus_int(-len(committee.subsets) * (1 << (bits - 1)))
 
 
-def _shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:
+def shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:
     """a >> bits as integers in [0, p)."""
     if field.limbs == 1:
         return a >> np.uint64(bits)

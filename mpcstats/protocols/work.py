@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 from mpcstats.protocols.declare import REGISTRY, Case, protocol
 
-__all__ = ["Work", "call", "declared", "open_full"]
+__all__ = ["Work", "call", "declared", "open_bounded", "open_full"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,6 +57,11 @@ def call(name: str, case: Case, size: int | None = None) -> Work:
 def open_full(case: Case) -> Work:
     """One opening under a full-range mask."""
     return Work(1, case.open)
+
+
+def open_bounded(case: Case) -> Work:
+    """One opening under a bounded mask."""
+    return Work(1, case.open, case.size)
 
 
 def declared(

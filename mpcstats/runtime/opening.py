@@ -8,14 +8,15 @@ which all parties compare before a result is used (`confirm`).
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import Divergence, InconsistentShares, RangeError
-from mpcstats.field import M127, Elements, lagrange
+from mpcstats.field import M127, Elements, WordSource
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
 from mpcstats.sharing import blocks, prss, shamir
@@ -106,13 +107,13 @@ class MaskedProduct:
     x, y : Elements
         Flat shares of the factors, of degree t.
     offset : int
-        Public number added to every product.
+        Public number added to every product before it is opened.
     bits : int
         Width of each part of a mask.
     shift : int
-        `take` also gets this party's share of the sum of the parts, each shifted right by so many bits.
-    take : function (span, opened, high)
-        Called for every block with the opened numbers x y + offset + mask, and with the shares of the shifted mask.
+        Bits, 1 to 126, by which the opened numbers and the parts of the masks are shifted right.
+    minus : int
+        Public number taken off afterwards.
     """
 
     x: Elements
@@ -120,59 +121,108 @@ class MaskedProduct:
     offset: int
     bits: int
     shift: int
-    take: Callable[[slice, Elements, Elements], None]
+    minus: int
 
 
-async def open_masked_products(session: Session, batch: MaskedProduct, label: str) -> None:
+async def open_masked_products(session: Session, batch: MaskedProduct, label: str) -> Elements:
     """Open products under bounded masks and fresh sharings of zero; the fused form of `open_masked_bounded`.
 
     One round in blocks. The degree is 2t and all m = 2t + 1 shares are needed: as for every such opening nothing is
     checked here but the digest.
-    """
-    from mpcstats.field import fused
 
-    field, committee, me = M127, session.committee, session.index
-    assert committee.m == 2 * committee.t + 1
+    Returns
+    -------
+    Elements
+        Shares, of degree t, of (opened >> shift) - minus - (sum of the parts, each >> shift).
+    """
+    from mpcstats.field import fused_fixed
+
+    field, others = M127, session.others
+    assert session.committee.m == 2 * session.committee.t + 1
     count = field.shape(batch.x)[0]
     session.spend_masks(count)
-    subsets = committee.subsets_of(me)
-    bounded = [session.randomness.subset(A, label) for A in subsets]
-    powers = range(1, committee.t + 1)
-    uniform = [session.randomness.subset(A, f"{label}/zero{power}") for A in subsets for power in powers]
-    weights = [committee.prss_weight(field, A, me) for A in subsets]
-    zero_weights = [pow(me, power, field.modulus) * w for w in weights for power in powers]
-    row = field.from_ints([[1, *weights, *zero_weights]])
-    cut = blocks.bounded_masks(field, len(bounded), batch.bits), blocks.uniform_masks(field, len(uniform))
-    masks = np.concatenate(cut)
-    at_zero = {j: blocks.weight(field, w) for j, w in enumerate(lagrange(field, tuple(committee.members), 0), 1)}
-    spans, offset = blocks.spans(field, count), field.constant(batch.offset)
-    pending: dict[int, tuple[Elements, Elements]] = {}
+    spans, masks = blocks.spans(field, count), _ProductMasks.of(session, batch, label)
+    # at zero a polynomial of degree 2t is a sum of its values at 1..m with binomial coefficients
+    weights = np.array([(-1) ** j * math.comb(session.committee.m, j + 1) for j in range(session.committee.m)])
+    offset, minus = field.constant(batch.offset), field.constant(batch.minus)
+    result, pending = np.empty((count, 2), np.uint64), {}
+    opened = np.empty((max((span.stop - span.start for span in spans), default=0), 2), np.uint64)
+    shares = np.empty((len(weights), min(fused_fixed.CHUNK, len(opened)), 2), np.uint64)
 
     def produce(block: int) -> dict[int, memoryview]:
         span = spans[block]
-        coins = blocks.draw(field, [*bounded, *uniform], span.stop - span.start)
-        out, high = field.zeros((1, coins.shape[1])), field.zeros((coins.shape[1],))
-        if fused.mix127(batch.x[span], batch.y[span], coins, masks, row, out):
-            blocks.redraw(field, uniform, coins[len(bounded) :])
-            fused.mix127(batch.x[span], batch.y[span], coins, masks, row, out)
-        fused.shifted127(coins[: len(bounded)], row[0, 1 : 1 + len(bounded)], batch.shift, high)
-        pending[block] = out[0], high
-        data = field.to_bytes(out[0])
-        return dict.fromkeys(session.others, data)
+        pending[block] = out = np.empty((span.stop - span.start, 2), np.uint64)
+        masks.add(batch.x[span], batch.y[span], out, result[span])
+        return dict.fromkeys(others, field.to_bytes(out))
 
     def expected(block: int) -> dict[int, int]:
-        return dict.fromkeys(session.others, (spans[block].stop - spans[block].start) * field.item_bytes)
+        return dict.fromkeys(others, (spans[block].stop - spans[block].start) * field.item_bytes)
 
     def consume(block: int, messages: Mapping[int, Buffer]) -> None:
-        own, high = pending.pop(block)
-        total = np.broadcast_to(offset, own.shape).copy()
-        fused.accumulate127(total, own, at_zero[me])
-        for j, data in messages.items():
-            fused.accumulate127(total, field.from_bytes(data, field.shape(own)), at_zero[j])
-        session.openings.record(label, field.to_bytes(total))
-        batch.take(spans[block], total, high)
+        high = result[spans[block]]
+        size = len(high)
+        received = {session.index: pending.pop(block)}
+        received |= {j: np.frombuffer(data, "<u8").reshape(size, 2) for j, data in messages.items()}
+        for start in range(0, size, shares.shape[1]):
+            at = slice(start, min(size, start + shares.shape[1]))
+            part = shares[:, : at.stop - start]
+            for j, share in received.items():
+                part[j - 1] = share[at]
+            if fused_fixed.opened127(part, weights, offset, batch.shift, minus, opened[at], high[at]):
+                raise RangeError("a field element is not below the modulus")
+        session.openings.record(label, field.to_bytes(opened[:size]))
 
     await session.pipeline(len(spans), produce, expected, consume)
+    return result
+
+
+@dataclass(frozen=True)
+class _ProductMasks:
+    """The streams of bounded masks and of sharings of zero, with this party's weights."""
+
+    batch: MaskedProduct
+    bounded: list[WordSource]
+    uniform: list[WordSource]
+    weights: Elements
+    mask: Elements
+    coins: Elements
+
+    @classmethod
+    def of(cls, session: Session, batch: MaskedProduct, label: str) -> _ProductMasks:
+        from mpcstats.field.fused_fixed import CHUNK
+        from mpcstats.sharing import blocks
+
+        committee, me, coins = session.committee, session.index, session.randomness
+        subsets, powers = committee.subsets_of(me), range(1, committee.t + 1)
+        bounded = [coins.subset(A, label) for A in subsets]
+        uniform = [coins.subset(A, f"{label}/zero{power}") for A in subsets for power in powers]
+        weights = [committee.prss_weight(M127, A, me) for A in subsets]
+        zeros = [pow(me, power, M127.modulus) * w for w in weights for power in powers]
+        return cls(
+            batch,
+            bounded,
+            uniform,
+            M127.from_ints([*weights, *zeros]),
+            blocks.bounded_masks(M127, 1, batch.bits)[0],
+            np.empty((len(bounded) + len(uniform), min(CHUNK, M127.shape(batch.x)[0]), 2), np.uint64),
+        )
+
+    def add(self, x: Elements, y: Elements, out: Elements, high: Elements) -> None:
+        """out = x y + masks; high = the parts of the bounded mask, shifted."""
+        from mpcstats.field.fused_fixed import masked127
+        from mpcstats.sharing import blocks
+
+        step, bounded = self.coins.shape[1], len(self.bounded)
+        for start in range(0, len(out), step):
+            at = slice(start, min(len(out), start + step))
+            coins = self.coins[:, : at.stop - start]
+            for row, stream in zip(coins, [*self.bounded, *self.uniform], strict=True):
+                stream.fill(row)
+            masked = (x[at], y[at], coins, bounded, self.mask, self.weights, self.batch.shift, out[at], high[at])
+            if masked127(*masked):
+                coins[bounded:, :, 1] &= np.uint64((1 << 63) - 1)
+                blocks.redraw(M127, self.uniform, coins[bounded:])
+                masked127(*masked)
 
 
 async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArray[np.uint64]:

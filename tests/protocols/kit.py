@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mpcstats.field import Elements, PrimeField
 from mpcstats.protocols import deal
 from mpcstats.protocols.declare import REGISTRY, Case
+from mpcstats.protocols.newton import plan
 from mpcstats.protocols.work import Work, call
 from mpcstats.runtime import Session, Shared, open_declared
 from mpcstats.sharing.committee import Committee
@@ -112,6 +115,12 @@ def trace(
 
     run_parties(committee, run, observe=seen.append, kappa=kappa, kappa_floor=min(kappa, 20))
     return sorted((m.step, m.sender, m.receiver, len(m.payload)) for m in seen)
+
+
+def plan_for(monkeypatch: pytest.MonkeyPatch, module: str, subsets: int) -> None:
+    """Let a module plan its iterations for so many subsets, in a session with fewer parties."""
+    target = importlib.import_module(f"mpcstats.protocols.{module}")  # the package has functions of these names
+    monkeypatch.setattr(target, "plan", lambda family, room, width, bits, _: plan(family, room, width, bits, subsets))
 
 
 class HarshTruncation:
