@@ -5,7 +5,7 @@ power of two have their kernels here:
 
 * under a mask: `masked127` makes the share of x y that is opened, on chunks of a block that fit the second cache
   together with their coins (`CHUNK`); `opened127` puts the shares of all m = 2t + 1 parties together, checks them and
-  takes the mask off. Slow twins: `open_masked_bounded` of `mpcstats.runtime.opening` and `truncate`;
+  takes the mask off. Slow twin: `mpcstats.protocols.truncate.truncate`;
 * in halves, for t = 1: `half127`, `third127`, `cut127`. Slow twin: `mpcstats.protocols.split.split_truncate`.
 """
 

@@ -18,6 +18,7 @@ from mpcstats.protocols.bits import (
     masked_pair_work,
     stack,
 )
+from mpcstats.protocols.blocks import blocks_work, in_blocks
 from mpcstats.protocols.boolean import to_arithmetic
 from mpcstats.protocols.declare import Case
 from mpcstats.protocols.work import Work, call, declared
@@ -34,8 +35,13 @@ DECLARED_BITS = 24
 def floor_shift_work(c: Case, bits: int) -> Work:
     """Cost of `floor_shift` by `bits` bits."""
     t = c.committee.t
-    deals = Work(1, t * c.deal) if t else Work()
-    return masked_pair_work(c) + carry_out_work(c, bits) + deals + call("to_arithmetic", c).wide(2 * max(1, t))
+
+    def work(part: Case) -> Work:
+        deals = Work(1, t * part.deal) if t else Work()
+        counts = call("to_arithmetic", part).wide(2 * max(1, t))
+        return masked_pair_work(part) + carry_out_work(part, bits) + deals + counts
+
+    return blocks_work(work, c)
 
 
 @declared(
@@ -70,13 +76,20 @@ async def floor_shift(session: Session, a: Shared, bits: int) -> Shared:
     field, n = a.field, a.field.bits
     if not 0 <= bits < n:
         raise RangeError(f"numbers of {n} bits cannot be shifted by {bits} bits")
+    if not field.is_mersenne:
+        raise RangeError(f"bits need a Mersenne prime, not {field}")
     if bits == 0 or not a.size:
         return a
-    b = (-a.reshape(a.size)).plus_int((1 << (n - 1)) - 1)
-    pair = await masked_pair(session, b)
-    low = await _low_part(session, pair, field, bits)
-    high = (b - replace(low, fraction_bits=b.fraction_bits)).times_int(pow(2, -bits, field.modulus))
-    return (-high).plus_int((1 << (n - 1 - bits)) - 1).reshape(*a.shape)
+
+    async def run(a: Shared) -> tuple[Shared]:
+        b = (-a).plus_int((1 << (n - 1)) - 1)
+        pair = await masked_pair(session, b)
+        low = await _low_part(session, pair, field, bits)
+        high = (b - replace(low, fraction_bits=b.fraction_bits)).times_int(pow(2, -bits, field.modulus))
+        return ((-high).plus_int((1 << (n - 1 - bits)) - 1),)
+
+    (result,) = await in_blocks(run, a.reshape(a.size))
+    return result.reshape(*a.shape)
 
 
 async def _low_part(session: Session, pair: Pair, field: PrimeField, bits: int) -> Shared:

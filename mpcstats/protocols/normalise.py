@@ -251,7 +251,7 @@ async def cut_product(session: Session, x: Shared, y: Shared, bits: int, size_bi
     """
     x, y = x.with_fraction_bits(0), y.with_fraction_bits(0)
     if x.degree == y.degree == 1 and serves(session.committee, x.field, max(x.size, y.size)):
-        return await split_cut(session, x, y, bits, plus)
+        return await split_cut(session, x, y, bits, size_bits, plus)
     if fused(session, x, y):
         return (await multiply_in_blocks(session, x, y, bits, size_bits, plus)).with_fraction_bits(0)
     product = local_product(x, y)

@@ -18,6 +18,7 @@ from mpcstats.protocols.bits import (
     masked_pair_work,
     stack,
 )
+from mpcstats.protocols.blocks import blocks_work, in_blocks
 from mpcstats.protocols.boolean import to_arithmetic
 from mpcstats.protocols.compare import is_negative
 from mpcstats.protocols.declare import Case
@@ -54,7 +55,9 @@ async def less_than_public(session: Session, x: Shared, bound: int) -> Shared:
 
 
 def _equal_work(c: Case) -> Work:
-    return masked_pair_work(c) + all_ones_work(c, c.field.bits) + call("to_arithmetic", c)
+    return blocks_work(
+        lambda part: masked_pair_work(part) + all_ones_work(part, part.field.bits) + call("to_arithmetic", part), c
+    )
 
 
 @declared(_equal_work, source="full-range mask; a = 0 when the operands are complements (after Nishide, Ohta 2007)")
@@ -66,9 +69,14 @@ async def equal_zero(session: Session, a: Shared) -> Shared:
     """
     if not a.size:
         return a.with_fraction_bits(0)
-    pair = await masked_pair(session, a.reshape(a.size))
-    bit = await all_ones(session, pair.x ^ pair.y)
-    return (await to_arithmetic(session, bit, a.field)).reshape(*a.shape)
+
+    async def run(a: Shared) -> tuple[Shared]:
+        pair = await masked_pair(session, a)
+        bit = await all_ones(session, pair.x ^ pair.y)
+        return ((await to_arithmetic(session, bit, a.field))[0],)
+
+    (result,) = await in_blocks(run, a.reshape(a.size))
+    return result.reshape(*a.shape)
 
 
 @declared(_equal_work, source="as equal_zero")
@@ -81,10 +89,15 @@ def _top(field: PrimeField) -> tuple[int, ...]:
     return (field.bits - 1,)
 
 
-@declared(
-    lambda c: masked_pair_work(c) + add_bits_work(c, c.field.bits, _top(c.field)) + call("to_arithmetic", c).wide(2),
-    source="highest bit and zero test from one adder circuit",
-)
+def _sign_work(c: Case) -> Work:
+    def work(part: Case) -> Work:
+        adder = add_bits_work(part, part.field.bits, _top(part.field))
+        return masked_pair_work(part) + adder + call("to_arithmetic", part).wide(2)
+
+    return blocks_work(work, c)
+
+
+@declared(_sign_work, source="highest bit and zero test from one adder circuit")
 async def sign(session: Session, a: Shared) -> Shared:
     """-1, 0 or 1, for |a| < p/2. Reveals nothing.
 
@@ -93,10 +106,15 @@ async def sign(session: Session, a: Shared) -> Shared:
     """
     if not a.size:
         return a.with_fraction_bits(0)
-    pair = await masked_pair(session, a.reshape(a.size))
-    negative, zero = await add_bits(session, pair.x, pair.y, _top(a.field))
-    bits = await to_arithmetic(session, stack(negative, zero), a.field)
-    return (-(bits[0].times_int(2) + bits[1])).plus_int(1).reshape(*a.shape)
+
+    async def run(a: Shared) -> tuple[Shared]:
+        pair = await masked_pair(session, a)
+        negative, zero = await add_bits(session, pair.x, pair.y, _top(a.field))
+        bits = await to_arithmetic(session, stack(negative, zero), a.field)
+        return ((-(bits[0].times_int(2) + bits[1])).plus_int(1),)
+
+    (result,) = await in_blocks(run, a.reshape(a.size))
+    return result.reshape(*a.shape)
 
 
 @declared(lambda c: call("is_negative", c) + call("multiply", c), source=_COMPARE)

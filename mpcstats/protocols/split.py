@@ -14,16 +14,13 @@ the third dealer's share, which goes to party 2 under a mask that party 2 does n
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 
 from mpcstats.errors import RangeError
 from mpcstats.field import M127, Elements, PrimeField, WordSource, lagrange
-from mpcstats.protocols.arithmetic import deal
 from mpcstats.protocols.declare import Case
-from mpcstats.protocols.resharing import fits, flat_pair
-from mpcstats.protocols.truncate import shift_right
+from mpcstats.protocols.resharing import flat_pair
 from mpcstats.protocols.work import Work
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
@@ -31,15 +28,18 @@ from mpcstats.sharing import blocks
 from mpcstats.sharing.committee import Committee
 from mpcstats.transport.channel import Buffer
 
-__all__ = ["complement", "halves", "serves", "split_cut", "split_cut_work", "split_truncate"]
+__all__ = ["complement", "halves", "serves", "shift_right", "split_cut", "split_cut_work", "split_truncate"]
+
+SMALLEST = 1 << 15
+"""Elements from which half of the bytes are worth a second round."""
 
 CHUNK = 8192
 """Elements whose coins are drawn at a time: they stay in the second cache."""
 
 
 def serves(committee: Committee, field: PrimeField, size: int) -> bool:
-    """Whether `split_cut` is for a batch: two rounds for half of the bytes of one masked opening."""
-    return committee.t == 1 and field == M127 and fits(field, size)
+    """Whether `split_cut` is for a batch: two rounds with half of the bytes of one masked opening."""
+    return committee.t == 1 and field == M127 and size >= SMALLEST
 
 
 def complement(field: PrimeField, a: Elements) -> Elements:
@@ -77,15 +77,25 @@ def _all_but_two(committee: Committee) -> tuple[int, ...]:
 
 
 async def split_truncate(session: Session, z: Shared, bits: int) -> Shared:
-    """z / 2^bits for integers: unbiased, error below one unit. The slow twin of `split_cut`; one round for degree t."""
-    committee, field = session.committee, z.field
+    """z / 2^bits for integers: unbiased, error below one unit. The slow twin of `split_cut`; one round for degree t.
+
+    Each holder deals its half, on a line through a coin that it has in common with the other one, who takes it as its
+    share.
+    """
+    field, me, others = z.field, session.index, tuple(range(3, session.committee.m + 1))
     session.spend_masks(z.size)
-    part = await halves(session, z)
-    own = None
-    if session.index <= 2:
-        own = _cut_half(field, part, bits, second=session.index == 2)
-    dealt = await deal(session, field, own, (1, 2), z.shape)
-    return replace(z, values=(dealt[1] + dealt[2]).values, degree=committee.t, fraction_bits=z.fraction_bits - bits)
+    part, label = await halves(session, z), session.label("deal")
+    total, outgoing = Shared(field, field.zeros(z.shape), 1), {}
+    if me <= 2:
+        coins = {d: field.uniform(session.randomness.pair(d, 3 - d, label), z.shape) for d in (1, 2)}
+        points = (0, 3 - me)
+        dealt = [_cut_half(field, part, bits, me == 2), coins[me]]
+        line = {j: field.lincomb(lagrange(field, points, j), dealt) for j in (me, *others)}
+        total = total.plus(line.pop(me)).plus(coins[3 - me])
+        outgoing = {j: Shared(field, values, 1) for j, values in line.items()}
+    for x in (await session.exchange_elements(field, outgoing, (1, 2) if me > 2 else (), z.shape)).values():
+        total = total + x
+    return total.with_fraction_bits(z.fraction_bits - bits)
 
 
 def _cut_half(field: PrimeField, part: Elements, bits: int, second: bool) -> Elements:
@@ -102,11 +112,30 @@ def split_cut_work(c: Case) -> Work:
     return Work(2, c.element + 2 * c.deal, c.size)
 
 
-async def split_cut(session: Session, x: Shared, y: Shared, bits: int, plus: int = 0) -> Shared:
+async def split_cut(session: Session, x: Shared, y: Shared, bits: int, size_bits: int, plus: int = 0) -> Shared:
     """(x y + plus) / 2^bits for integers in M127 with t = 1, x and y of degree t: error below one unit, unbiased.
 
-    Wrong with probability |x y + plus| / p. Two rounds in blocks; reveals nothing.
+    Parameters
+    ----------
+    bits : int
+        1 to 126.
+    size_bits : int
+        |x y + plus| < 2^size_bits, below 2^(headroom - 1): wrong with probability less than 2^-kappa.
+
+    Raises
+    ------
+    RangeError
+        There is no headroom for numbers of this size. Nothing was sent.
+
+    Notes
+    -----
+    Two rounds in blocks. Reveals nothing.
     """
+    if size_bits + 1 > session.headroom(M127) or not 0 < bits < M127.bits:
+        raise RangeError(
+            f"a product of {size_bits} bits cannot be divided by 2^{bits} at kappa = {session.kappa} with "
+            f"{session.committee.m} parties: {size_bits + 1} bits needed, {session.headroom(M127)} there"
+        )
     from mpcstats.field.fused_fixed import affine127
 
     one, other, shape = flat_pair(M127, x.values, y.values)
@@ -200,3 +229,16 @@ def _fill(stream: WordSource, row: Elements) -> None:
     stream.fill(row)
     if trim127(row):
         blocks.redraw(M127, [stream], row[None])
+
+
+def shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:
+    """a >> bits as integers in [0, p)."""
+    if field.limbs == 1:
+        return a >> np.uint64(bits)
+    low, high = a[..., 0], a[..., 1]
+    if bits >= 64:
+        return np.stack([high >> np.uint64(bits - 64), np.zeros_like(high)], axis=-1)
+    if bits == 0:
+        return a
+    shifted = (low >> np.uint64(bits)) | (high << np.uint64(64 - bits))
+    return np.stack([shifted, high >> np.uint64(bits)], axis=-1)

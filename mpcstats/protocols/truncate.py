@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mpcstats.errors import RangeError
-from mpcstats.field import M127, Elements, PrimeField
+from mpcstats.field import M127, PrimeField
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.protocols.declare import protocol
 from mpcstats.protocols.resharing import fits, flat_pair
+from mpcstats.protocols.split import shift_right
 from mpcstats.runtime.opening import MaskedProduct, open_masked_bounded, open_masked_products
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing import prss
 
-__all__ = ["blurred", "fused", "multiply_fixed", "multiply_in_blocks", "shift_right", "truncate"]
+__all__ = ["blurred", "fused", "multiply_fixed", "multiply_in_blocks", "truncate"]
 
 
 @protocol(
@@ -118,16 +117,3 @@ def blurred(session: Session, x: Shared, fraction_bits: int) -> Shared:
     parts = prss.draw_bounded(field, committee, session.index, session.randomness, session.label("blur"), x.shape, bits)
     noise = prss.combine(field, committee, session.index, parts)
     return replace(x, values=field.add(x.values, noise)).plus_int(-len(committee.subsets) * (1 << (bits - 1)))
-
-
-def shift_right(field: PrimeField, a: Elements, bits: int) -> Elements:
-    """a >> bits as integers in [0, p)."""
-    if field.limbs == 1:
-        return a >> np.uint64(bits)
-    low, high = a[..., 0], a[..., 1]
-    if bits >= 64:
-        return np.stack([high >> np.uint64(bits - 64), np.zeros_like(high)], axis=-1)
-    if bits == 0:
-        return a
-    shifted = (low >> np.uint64(bits)) | (high << np.uint64(64 - bits))
-    return np.stack([shifted, high >> np.uint64(bits)], axis=-1)

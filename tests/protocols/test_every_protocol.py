@@ -18,7 +18,7 @@ import pytest
 
 from mpcstats import protocols
 from mpcstats.field import M61, M127, PrimeField
-from mpcstats.protocols import boolean, elementary, linalg, solve
+from mpcstats.protocols import boolean, elementary, fine, linalg, quadratic, solve
 from mpcstats.protocols.arithmetic import local_product, reshare
 from mpcstats.protocols.declare import REGISTRY
 from mpcstats.protocols.resharing import SMALLEST
@@ -69,6 +69,8 @@ async def _deal(session: Session, x: Shared) -> None:
 BITS = ([0] * 9, [0, 1, 1, 0, 1, 0, 0, 1, 1])
 SMALL = ([0] * 9, [1, 2, 2**20, 2**23, 7, 0, 1000, 3, 11])
 FIXED: dict[str, Any] = {"field": M127, "fraction_bits": 16, "inputs": ([0] * 3, [2**26, -1, -(2**20)])}
+UNIT: dict[str, Any] = {"field": M127, "fraction_bits": 16, "inputs": ([0] * 3, [2**16, 1, -(2**15)])}
+INTEGERS: dict[str, Any] = {"field": M127, "inputs": ([0] * 3, [2**23, 1, 1000])}
 POSITIVE: dict[str, Any] = {"field": M127, "fraction_bits": 16, "inputs": ([1] * 3, [2**26, 77, 2**20])}
 ONE = 1 << 20
 MATRIX: dict[str, Any] = {"field": M127, "fraction_bits": 20}
@@ -118,6 +120,12 @@ CASES: dict[str, Case] = {
     "inverse_square_root": Case(lambda s, x: protocols.inverse_square_root(s, x, 12), **FIXED),
     "cumulative_product": Case(protocols.cumulative_product),
     "cumulative_product_fixed": Case(lambda s, x: protocols.cumulative_product_fixed(s, x, 12), **FIXED),
+    "cumulative_product_exact": Case(protocols.cumulative_product_exact, **UNIT),
+    "matmul": Case(lambda s, x: protocols.matmul(s, x, x), **MATRIX),
+    "matmul_fixed": Case(lambda s, x: protocols.matmul_fixed(s, x, x, 12), **MATRIX),
+    "fine_reciprocal": Case(lambda s, x: fine.fine_reciprocal(s, x, 24), **INTEGERS),
+    "fine_square_root": Case(lambda s, x: fine.fine_square_root(s, x, 24, 10), **INTEGERS),
+    "quadratic_form": Case(lambda s, x: quadratic.quadratic_form(s, x[0], x), **MATRIX | {"fraction_bits": 0}),
     "prefix_or": Case(protocols.prefix_or, inputs=BITS),
     "shuffle": Case(protocols.shuffle),
     "merge": Case(_merge, inputs=([0] * 9, [1, 5, 6, 8, 2, 3, 5, 7, 9])),
