@@ -21,6 +21,7 @@ _RANGES = {
     "minimum_parties": (1, LARGEST_COUNT),
     "association_minimum_people": (0, LARGEST_COUNT),
     "minimum_allele_count": (0, LARGEST_COUNT),
+    "events_per_parameter": (0, LARGEST_COUNT),
 }
 
 
@@ -62,6 +63,8 @@ class DisclosureRules:
     small_remainders : bool
         True allows totals of groups of which one party's own numbers leave 1 to `minimum_count` - 1 people: the party
         subtracts them. False hides such groups; the others' total must be 0 or at least `minimum_count`.
+    events_per_parameter : int
+        Events that a survival model needs for each of its parameters (0: no limit).
     """
 
     minimum_count: int
@@ -75,6 +78,7 @@ class DisclosureRules:
     minimum_allele_count: int
     all_variants: bool
     small_remainders: bool
+    events_per_parameter: int
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

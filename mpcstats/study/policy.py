@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minimum_allele_count": 0,
         "all_variants": True,
         "small_remainders": True,
+        "events_per_parameter": 0,
     },
     # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
     "standard": {
@@ -43,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minimum_allele_count": 20,
         "all_variants": False,
         "small_remainders": False,
+        "events_per_parameter": 10,
     },
 }
 
@@ -60,6 +62,7 @@ class _Disclosure(BaseModel):
     minimum_allele_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     all_variants: bool | None = None
     small_remainders: bool | None = None
+    events_per_parameter: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
 
 
 class Policy(BaseModel):
