@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mpcstats.stats.cox.joint import joint_cox, plan_kappa
-from mpcstats.stats.cox.plan import CoxContribution, CoxOptions, CoxPlan, Term
+from mpcstats.stats.cox.options import CoxOptions
 
-__all__ = ["CoxContribution", "CoxOptions", "CoxPlan", "Term", "joint_cox", "plan_kappa"]
+__all__ = ["CoxOptions", "joint_cox", "plan_kappa"]

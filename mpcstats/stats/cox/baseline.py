@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.field import M127
-from mpcstats.protocols import at_least, blurred, multiply, sum_of_inputs
+from mpcstats.protocols import at_least, blurred, deal, multiply
 from mpcstats.runtime import Session, Shared, open_declared
 from mpcstats.sharing.fixedpoint import decode
 from mpcstats.stats.cox import pooled_sums
 from mpcstats.stats.cox.pooled import PooledRisk, RiskShares
 from mpcstats.stats.cox.sites import Cells
-from mpcstats.stats.disclosure import open_counts
+from mpcstats.stats.curve_release import step_width
+from mpcstats.stats.disclosure import enough_without_each, open_counts
 from mpcstats.types import DisclosureRules
 
 __all__ = ["baseline_hazard"]
@@ -27,31 +30,29 @@ _HAZARD = "cumulative baseline hazard"
 
 
 async def baseline_hazard(
-    session: Session, model: PooledRisk, risk: RiskShares, rules: DisclosureRules, grid: int, visible_bits: int
+    session: Session, model: PooledRisk, risk: RiskShares, rules: DisclosureRules, edges: Ints, visible_bits: int
 ) -> tuple[Cells, Floats, int]:
-    """Grid points that are shown, the cumulative hazard there (where z = 0), and how many are not shown.
+    """Grid points that are shown (their time is a position in `edges`), the cumulative hazard there, where z = 0, and
+    how many are not shown.
 
-    A grid point is shown where at least `step_minimum` events happened since the grid point before, and at least
-    `at_risk_floor` and `minimum_count` people are at risk: every difference of shown points holds enough events.
+    A grid point is shown where a step's worth of events (`curve_release.step_width`) happened since the grid point
+    before, also without any one party (`small_remainders`), and at least `at_risk_floor` and `minimum_count` people are
+    at risk: every difference of shown points holds enough events.
+
+    Parameters
+    ----------
+    edges : int64
+        Last lattice time of each interval, from `curve_release.release_grid`.
 
     Reveals
     -------
     Which grid points are shown, and the cumulative hazard there.
     """
-    points, place = _points(model.cells, grid)
+    points, place = _points(model.cells, edges)
     size = points.size
     session.openings.declare(_SHOWN, size, "where every step of the baseline hazard holds enough events and people")
     session.openings.declare(_HAZARD, size, "of each stratum, at the shown grid points")
-    mine = None
-    if model.own is not None:
-        events = np.bincount(place, model.own.events, minlength=size)
-        last = np.searchsorted(place, np.arange(size), side="right") - 1
-        mine = M127.from_int64(np.concatenate([np.rint(events).astype(np.int64), model.own.at_risk[last]]))
-    pooled = await sum_of_inputs(session, M127, mine, model.dealers, (2 * size,))
-    floor = max(rules.at_risk_floor, rules.minimum_count)
-    bounds = np.repeat([-max(1, rules.step_minimum), -floor], size)
-    enough = await at_least(session, pooled.plus(M127.from_int64(bounds)), 0)
-    shown = await multiply(session, enough[:size], enough[size:])
+    shown = await _shown(session, model, rules, place, size)
     running = _running(_per_point(await pooled_sums.hazard(model, risk), place, size), points)
     hidden = await multiply(session, blurred(session, running, visible_bits), shown)
     visible = (await open_counts(session, shown, _SHOWN)).astype(bool)
@@ -60,11 +61,30 @@ async def baseline_hazard(
     return Cells(points.stratum[visible], points.time[visible]), values, int((~visible).sum())
 
 
-def _points(cells: Cells, grid: int) -> tuple[Cells, Ints]:
-    """The grid points that cells belong to, and the point of each cell: (previous, own]; time 0 is in the first."""
-    bins = np.maximum(1, -(-cells.time // grid)) if grid > 1 else cells.time
+async def _shown(session: Session, model: PooledRisk, rules: DisclosureRules, place: Ints, size: int) -> Shared:
+    """1 for the points that are shown."""
+    mine = None
+    if model.own is not None:
+        events = np.rint(np.bincount(place, model.own.events, minlength=size)).astype(np.int64)
+        # at the last cell of each point
+        at_risk = model.own.at_risk[np.searchsorted(place, np.arange(size), side="right") - 1]
+        mine = M127.from_int64(np.concatenate([events, at_risk]))
+    parts = list((await deal(session, M127, mine, model.dealers, (2 * size,))).values())
+    step, floor = step_width(rules), max(rules.at_risk_floor, rules.minimum_count)
+    bounds = M127.from_int64(np.repeat([-step, -floor], size))
+    enough = await at_least(session, functools.reduce(operator.add, parts).plus(bounds), 0)
+    shown = await multiply(session, enough[:size], enough[size:])
+    if rules.minimum_count == 0 or rules.small_remainders:
+        return shown
+    events_of_each = [part[:size] for part in parts]
+    return await multiply(session, shown, await enough_without_each(session, events_of_each, step))
+
+
+def _points(cells: Cells, edges: Ints) -> tuple[Cells, Ints]:
+    """The intervals (edge before, own edge] that cells belong to, and that of each cell; time 0 is in the first."""
+    bins = np.searchsorted(edges, cells.time)
     keys, place = np.unique(np.stack([cells.stratum, bins]), axis=1, return_inverse=True)
-    return Cells(keys[0], keys[1] * grid), place.reshape(-1)
+    return Cells(keys[0], keys[1]), place.reshape(-1)
 
 
 def _per_point(values: Shared, place: Ints, size: int) -> Shared:

@@ -6,7 +6,9 @@ power of two next to its standard deviation. They set the scale of the arithmeti
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +16,20 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import SpecError
 from mpcstats.field import M61, M127
-from mpcstats.protocols import floor_shift, inner_product, multiply, sum_of_inputs
+from mpcstats.protocols import deal, floor_shift, inner_product, multiply, sum_of_inputs
 from mpcstats.protocols.normalise import leading_one
 from mpcstats.runtime import Session, Shared, concatenate, open_declared
 from mpcstats.sharing.fixedpoint import encode
-from mpcstats.stats.cox.plan import CoxContribution, CoxPlan
-from mpcstats.stats.disclosure import Ruling, open_counts, release_counts, require_people
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
+from mpcstats.stats.disclosure import (
+    Ruling,
+    enough_people,
+    open_counts,
+    release_counts,
+    require_all,
+    require_people,
+    size_rules,
+)
 
 __all__ = ["Cohort", "survey"]
 
@@ -85,8 +95,9 @@ async def survey(
         held = [own.covariates[:, k] == level for k, level in levels]
         failed = [int((h & own.event).sum()) for h in held]
         mine = M61.from_int64(np.array([len(own.time), int(own.event.sum()), *failed], np.int64))
-    counts = await sum_of_inputs(session, M61, mine, dealers, (2 + len(levels),))
-    await _require(session, plan, counts, ruling)
+    parts = list((await deal(session, M61, mine, dealers, (2 + len(levels),))).values())
+    counts = functools.reduce(operator.add, parts)
+    await _require(session, plan, counts, parts, ruling)
     rules = ruling.rules
     session.openings.declare("people and events", 2, "pooled; threshold and rounding as for counts")
     released, _ = await release_counts(session, counts[:2], "people and events", rules)
@@ -99,31 +110,30 @@ async def survey(
     return Cohort(people, events, bits[0], bits[1], middle, spread)
 
 
-async def _require(session: Session, plan: CoxPlan, counts: Shared, ruling: Ruling) -> None:
-    rules = ruling.rules
-    if rules.minimum_count > 0:
+async def _require(session: Session, plan: CoxPlan, counts: Shared, parts: list[Shared], ruling: Ruling) -> None:
+    enough = await enough_people(session, parts, ruling.rules)
+    if enough is not None:
+        name = "enough people and events"
         session.openings.declare(
-            "enough people and events",
+            name,
             1,
-            "whether people, events and events per level of each column reach the minimum",
+            "whether people, events and events per level of each column reach the minimum, also without any party",
         )
-        await require_people(
+        await require_all(
             session,
-            counts,
-            rules.minimum_count,
-            "enough people and events",
-            f"too few people or events, in total or in a level of a column ({ruling.cite('minimum_count')})",
+            enough,
+            name,
+            f"too few people or events, in total or in a level of a column ({size_rules(ruling)})",
         )
-    needed = rules.events_per_parameter * plan.order
+    needed = ruling.rules.events_per_parameter * plan.order
     if needed > 0:
-        session.openings.declare(
-            "enough events for the model", 1, "whether there are enough events for the number of columns"
-        )
+        name = "enough events for the model"
+        session.openings.declare(name, 1, "whether there are enough events for the number of columns")
         await require_people(
             session,
             counts[1:2],
             needed,
-            "enough events for the model",
+            name,
             f"fewer than {needed} events are too few for {plan.order} columns ({ruling.cite('events_per_parameter')})",
         )
 

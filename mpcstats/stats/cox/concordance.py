@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from mpcstats.field import M127
 from mpcstats.protocols import multiply, sum_of_inputs
 from mpcstats.protocols.arithmetic import local_product, reshare
-from mpcstats.runtime import Session, Shared, concatenate, open_declared
+from mpcstats.runtime import Session, Shared, concatenate, local, open_declared
+from mpcstats.stats.contributions.cox import CoxContribution
 from mpcstats.stats.cox.dominance import comparisons
-from mpcstats.stats.cox.plan import CoxContribution
 from mpcstats.stats.cox.sites import Cells, SiteRisk
 
 __all__ = ["Concordance", "binned", "declare", "exact_by_site"]
@@ -64,7 +64,7 @@ async def exact_by_site(
     """Pairs within sites and strata."""
     counts = None
     if own is not None and score is not None:
-        counts = comparisons(score, own.time, own.event, own.stratum, own.entry)
+        counts = await local(session, comparisons, score, own.time, own.event, own.stratum, own.entry)
     mine = None if counts is None else M127.from_int64(counts.sum(axis=1) // 2)
     opened = await open_declared(session, await sum_of_inputs(session, M127, mine, dealers, (3,)), "pairs")
     pairs = M127.to_int64(opened)
@@ -72,9 +72,13 @@ async def exact_by_site(
     mine = None
     if counts is not None:
         influence = (counts[0] - counts[1]) * (1 << _SOMER_BITS) - somer * counts.sum(axis=0)
-        mine = M127.from_ints([sum(int(v) ** 2 for v in influence)])
+        mine = M127.from_ints([await local(session, _square_sum, influence)])
     square = await sum_of_inputs(session, M127, mine, dealers, (1,))
     return await _result(session, pairs, square, None)
+
+
+def _square_sum(values: Ints) -> int:
+    return sum(v**2 for v in values.tolist())
 
 
 def _somer(pairs: Ints) -> int:

@@ -8,12 +8,12 @@ from decimal import Context, Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.errors import DisclosureRefused
 from mpcstats.field import M61
-from mpcstats.protocols import sum_of_inputs
+from mpcstats.protocols import deal, sum_of_inputs
 from mpcstats.runtime import Session
-from mpcstats.stats.cox.plan import CoxContribution, CoxPlan, Transform
-from mpcstats.stats.disclosure import Ruling, open_counts, require_people
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
+from mpcstats.stats.cox.options import Transform
+from mpcstats.stats.disclosure import Ruling, all_of, enough_people, open_counts
 
 __all__ = ["EventTable", "open_events", "time_weights"]
 
@@ -51,16 +51,16 @@ async def open_events(
     width = plan.horizon + 1
     events, people, others = _own_counts(plan, own)
     if rules.minimum_count > 0:
-        session.openings.declare(
-            "strata large enough", 1, "whether every stratum has enough people for its exact table"
-        )
+        name = "strata large enough"
+        session.openings.declare(name, 1, "whether every stratum has enough people for its exact table")
         mine = None if own is None else M61.from_int64(people)
-        counts = await sum_of_inputs(session, M61, mine, dealers, (plan.groups,))
-        try:
-            await require_people(session, counts, rules.minimum_count, "strata large enough", "")
-        except DisclosureRefused:
+        dealt = list((await deal(session, M61, mine, dealers, (plan.strata_count,))).values())
+        enough = await enough_people(session, dealt, rules)
+        assert enough is not None
+        every = await all_of(session, enough)
+        if int((await open_counts(session, every.reshape(1), name))[0]) == 0:
             return None
-    parts = plan.groups + (2 if everybody else 0)
+    parts = plan.strata_count + (2 if everybody else 0)
     session.openings.declare(
         "events by time", parts * width, "events per stratum and time, people leaving and at risk, as in exact curves"
     )
@@ -74,7 +74,7 @@ async def open_events(
 
 def _own_counts(plan: CoxPlan, own: CoxContribution | None) -> tuple[Ints, Ints, Ints]:
     """Own events, people per stratum, and people leaving and at risk (2, horizon + 1)."""
-    width, groups = plan.horizon + 1, plan.groups
+    width, groups = plan.horizon + 1, plan.strata_count
     if own is None:
         return np.zeros((groups, width), np.int64), np.zeros(groups, np.int64), np.zeros((2, width), np.int64)
     flat = own.stratum[own.event] * width + own.time[own.event]

@@ -13,10 +13,12 @@ from mpcstats.stats.cox.baseline import baseline_hazard
 from mpcstats.stats.cox.by_site import BySite
 from mpcstats.stats.cox.event_table import time_weights
 from mpcstats.stats.cox.newton import Fit
-from mpcstats.stats.cox.plan import Transform
+from mpcstats.stats.cox.options import Transform
 from mpcstats.stats.cox.release import open_sums
 from mpcstats.stats.cox.run import Run
 from mpcstats.stats.cox.tests_of_fit import proportional_hazards
+from mpcstats.stats.curve_release import release_grid
+from mpcstats.stats.lattice import lattice_times
 
 __all__ = ["baseline", "concordance", "hazards_proportional", "robust_covariance"]
 
@@ -66,12 +68,14 @@ async def baseline(run: Run, beta: Floats) -> dict[str, pd.DataFrame]:
     if isinstance(model, BySite):
         run.withheld.append("the baseline hazard of a model with a stratum for every site is each site's own")
         return {}
-    exact = run.table is not None and rules.step_minimum == 1
-    grid = 1 if exact else max(1, math.ceil(rules.time_grid / plan.unit * (1 - 1e-12)))
+    if run.table is not None and rules.step_minimum == 1:
+        edges, times = np.arange(plan.horizon + 1), lattice_times(plan.horizon + 1, plan.unit)
+    else:
+        edges, times = release_grid(plan.horizon, plan.unit, rules.time_grid)
     reference = await _reference(run)
     offset = (reference - run.cohort.middle) / run.cohort.spread
     points, hazard, hidden = await baseline_hazard(
-        run.session, model.risk, await model.shares(beta), rules, grid, run.digits.bits
+        run.session, model.risk, await model.shares(beta), rules, edges, run.digits.bits
     )
     if hidden:
         run.withheld.append(
@@ -79,13 +83,13 @@ async def baseline(run: Run, beta: Floats) -> dict[str, pd.DataFrame]:
             f"{run.ruling.cite('at_risk_floor')})"
         )
     hazard = hazard * math.exp(float(beta @ offset))
-    names = np.array(plan.strata or ("all",), dtype=object)
+    names = np.array(plan.stratum_names, dtype=object)
     values = np.array(plan.centers) + np.array(plan.half_widths) * reference
     return {
         "baseline": pd.DataFrame(
             {
                 "stratum": names[points.stratum],
-                "time": points.time * plan.unit,
+                "time": times[points.time],
                 "cumulative_hazard": hazard,
                 "survival": np.exp(-hazard),
             }

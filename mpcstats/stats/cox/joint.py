@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.runtime import Session
+from mpcstats.runtime import Session, local
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox.by_site import BySite
 from mpcstats.stats.cox.cohort import Cohort, survey
 from mpcstats.stats.cox.event_table import open_events
 from mpcstats.stats.cox.extras import baseline, concordance, hazards_proportional, robust_covariance
 from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse, newton
-from mpcstats.stats.cox.plan import CoxContribution, CoxOptions, CoxPlan
+from mpcstats.stats.cox.options import CoxOptions
 from mpcstats.stats.cox.pooled import COEFFICIENT_BITS
 from mpcstats.stats.cox.pooled_model import HIDDEN_TIES, Pooled, masked_openings, pooled_model
 from mpcstats.stats.cox.release import Digits
@@ -43,7 +44,7 @@ def plan_kappa(plan: CoxPlan, options: CoxOptions, floor: int = 40) -> int:
     """Bits of one bounded mask such that a run keeps `floor` bits in total."""
     if options.by_site:
         return floor
-    rows = plan.groups * (plan.horizon + 1)
+    rows = plan.strata_count * (plan.horizon + 1)
     if options.ties == "efron":
         rows = max(rows * HIDDEN_TIES, _EVENTS)
     return floor + max(1, math.ceil(math.log2(masked_openings(rows, plan.order))))
@@ -82,7 +83,7 @@ async def joint_cox(
     RangeError
         The ranges of the covariates leave too few digits.
     """
-    scaled = None if own is None else own.scaled(plan)
+    scaled = None if own is None else await local(session, own.scaled, plan)
     cohort = await survey(session, plan, scaled, own, dealers, ruling)
     z = None if scaled is None else (scaled - cohort.middle) / cohort.spread
     run = await _prepare(session, plan, own, dealers, ruling, options, cohort, z)
@@ -119,7 +120,7 @@ async def _prepare(
         table = await open_events(session, plan, own, dealers, ruling, everybody=curve)
     model: BySite | Pooled
     if options.by_site:
-        model = BySite.of(session, z, own, dealers, plan.order, options.ties, digits)
+        model = await BySite.of(session, z, own, dealers, plan.order, options.ties, digits)
     else:
         model = await pooled_model(session, plan, cohort, z, own, dealers, table, options.ties, digits)
     return Run(session, plan, options, own, dealers, ruling, cohort, z, table, model, digits, [])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mpcstats.field import M61, M127, Elements
 from mpcstats.protocols import at_least, multiply, sum_of_inputs
 from mpcstats.protocols.truncate import truncate
-from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.cox import scaling
 from mpcstats.stats.cox.formats import Bounds, Formats
@@ -183,16 +183,19 @@ class PooledRisk:
         seconds = self.order * (self.order + 1) // 2 if moments else 0
         mine: Elements | None = None
         if self.own is not None:
-            weights = np.exp(self.own.predictor(beta, PREDICTOR_LIMIT))
-            sums = [self.own.risk(weights, moments)]
-            if kinds == 2:
-                sums.append(self.own.failing(weights, moments))
-            mine = np.concatenate([self._encoded(s, formats) for s in sums])
+            mine = await local(self.session, self._own_sums, self.own, beta, formats, moments)
         size = firsts + seconds
         pooled = await sum_of_inputs(self.session, M127, mine, self.dealers, (kinds * size, self.cells.size))
         starts = [0, size] if kinds == 2 else [0, 0]
         base = [pooled[s : s + firsts] for s in starts]
         return base, [pooled[s + firsts : s + size] for s in starts]
+
+    def _own_sums(self, own: SiteRisk, beta: Floats, formats: Formats, moments: int) -> Elements:
+        weights = np.exp(own.predictor(beta, PREDICTOR_LIMIT))
+        sums = [own.risk(weights, moments)]
+        if self.rows.efron:
+            sums.append(own.failing(weights, moments))
+        return np.concatenate([self._encoded(s, formats) for s in sums])
 
     def _encoded(self, sums: Sums, formats: Formats) -> Elements:
         spread = self.bounds.spread

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mpcstats.errors import StatisticalSecurityError
 from mpcstats.field import M127
 from mpcstats.protocols import at_least, equal_zero, sum_of_inputs
-from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.runtime import Session, Shared, concatenate, local
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox import pooled_sums, scaling
 from mpcstats.stats.cox.by_site import time_scores
 from mpcstats.stats.cox.cohort import Cohort
@@ -18,7 +19,6 @@ from mpcstats.stats.cox.event_table import EventTable
 from mpcstats.stats.cox.formats import Bounds
 from mpcstats.stats.cox.newton import EVALUATIONS
 from mpcstats.stats.cox.partial import symmetric
-from mpcstats.stats.cox.plan import CoxContribution, CoxPlan
 from mpcstats.stats.cox.pooled import PREDICTOR_LIMIT, PooledRisk, RiskShares, Rows
 from mpcstats.stats.cox.release import LOG, SCORE, SQUARE, Digits, open_numbers
 from mpcstats.stats.cox.sites import Cells, SiteRisk
@@ -139,10 +139,10 @@ async def pooled_model(
         where = np.nonzero(table.events)
         cells = Cells(where[0].astype(np.int64), where[1].astype(np.int64))
     else:
-        cells = Cells.lattice(plan.groups, plan.horizon)
+        cells = Cells.lattice(plan.strata_count, plan.horizon)
     site = None
     if own is not None and z is not None:
-        site = SiteRisk(z, own.time, own.event, own.stratum, own.entry, cells)
+        site = await local(session, SiteRisk, z, own.time, own.event, own.stratum, own.entry, cells)
     if table is not None:
         rows, most, used = _open_rows(table.events[cells.stratum, cells.time], ties)
     else:

@@ -11,6 +11,7 @@ from mpcstats.field import M127
 from mpcstats.protocols import blurred, sum_of_inputs
 from mpcstats.runtime import Session, Shared, open_declared
 from mpcstats.sharing.fixedpoint import decode, encode
+from mpcstats.stats.disclosure import number_bits
 from mpcstats.types import DisclosureRules
 
 __all__ = ["LOG", "SCORE", "Digits", "SQUARE", "open_numbers", "open_sums"]
@@ -28,8 +29,9 @@ SCORE, SQUARE, LOG = 0.5, 1.0, 0.3
 class Digits:
     """Binary digits after which opened numbers are random.
 
-    Exact sums over few people tell their terms, so the last digits never leave. Where exact counts are released (no
-    `rounding_base`) 40 bits are open, else 24: seven decimal digits of what is printed.
+    Exact sums over few people tell their terms, so the last digits never leave. Where counts are released exactly 40
+    bits are open, else 24: what is printed then has six to seven decimal digits, as other statistics have
+    (`disclosure.number_bits`).
     """
 
     bits: int
@@ -38,7 +40,7 @@ class Digits:
     @classmethod
     def of(cls, rules: DisclosureRules, event_bits: int) -> Digits:
         """What the rules let out."""
-        return cls(_EXACT if rules.rounding_base == 1 else _FEW, event_bits)
+        return cls(_EXACT if number_bits(rules) > _EXACT else _FEW, event_bits)
 
     @property
     def relative(self) -> float:

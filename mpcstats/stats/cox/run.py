@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.runtime import Session
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox.by_site import BySite
 from mpcstats.stats.cox.cohort import Cohort
 from mpcstats.stats.cox.event_table import EventTable
-from mpcstats.stats.cox.plan import CoxContribution, CoxOptions, CoxPlan
+from mpcstats.stats.cox.options import CoxOptions
 from mpcstats.stats.cox.pooled_model import Pooled
 from mpcstats.stats.cox.release import Digits
 from mpcstats.stats.disclosure import Ruling

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import gammaincc, log_ndtr, ndtri
+from scipy.special import ndtri
 
 from mpcstats.stats.cox.newton import inverse
-from mpcstats.stats.cox.plan import Term
-from mpcstats.stats.logrank import log_chi_square_tail
+from mpcstats.stats.tails import chi_square_tail, log_chi_square_tail, log_normal_two_sided, normal_two_sided
 
 __all__ = ["TimeScores", "coefficient_table", "model_tests", "proportional_hazards"]
 
@@ -31,7 +30,6 @@ def coefficient_table(
         se = np.sqrt(np.diag(covariance))
         used = se if robust is None else np.sqrt(np.diag(robust))
         z = coef / used
-        log_p = math.log(2) + log_ndtr(-np.abs(z))
         half = float(ndtri(0.5 + conf_level / 2)) * used
         table = {
             "term": list(names),
@@ -40,8 +38,8 @@ def coefficient_table(
             "se_coef": se,
             **({} if robust is None else {"robust_se": used}),
             "z": z,
-            "p_value": np.exp(log_p),
-            "log_p_value": log_p,
+            "p_value": normal_two_sided(z),
+            "log_p_value": log_normal_two_sided(z),
             "coef_lower": coef - half,
             "coef_upper": coef + half,
             "exp_coef_lower": np.exp(coef - half),
@@ -59,18 +57,14 @@ def model_tests(ratio: float, wald: float, score: float, freedom: int, robust: f
 
 
 def _tests(label: str, rows: Sequence[tuple[str, float]], freedom: Sequence[int]) -> pd.DataFrame:
-    values = np.array([value for _, value in rows])
-    half = np.array(freedom) / 2
+    pairs = list(zip((value for _, value in rows), freedom, strict=True))
     return pd.DataFrame(
         {
             label: [name for name, _ in rows],
-            "chi_square": values,
+            "chi_square": [value for value, _ in pairs],
             "degrees_of_freedom": list(freedom),
-            "p_value": gammaincc(half, np.where(values < 0, 0.0, values) / 2),
-            "log_p_value": [
-                log_chi_square_tail(value, df) if math.isfinite(value) else math.nan
-                for value, df in zip(values.tolist(), freedom, strict=True)
-            ],
+            "p_value": [chi_square_tail(value, df) for value, df in pairs],
+            "log_p_value": [log_chi_square_tail(value, df) for value, df in pairs],
         }
     )
 
@@ -91,7 +85,9 @@ class TimeScores:
     own: Floats
 
 
-def proportional_hazards(information: Floats, times: TimeScores, terms: Sequence[Term], noise: float) -> pd.DataFrame:
+def proportional_hazards(
+    information: Floats, times: TimeScores, terms: Sequence[tuple[str, tuple[int, ...]]], noise: float
+) -> pd.DataFrame:
     """Test of each term, and of all, for a coefficient that changes with g(t): R's `cox.zph` (survival 3).
 
     NaN where g does not vary enough over the events for a test, given the relative error `noise` of the informations.
@@ -100,12 +96,13 @@ def proportional_hazards(information: Floats, times: TimeScores, terms: Sequence
     everything = tuple(range(len(times.score)))
     base = inverse(information)
     rows, freedom = [], []
-    for name, columns in [*((t.name, t.columns) for t in terms), ("GLOBAL", everything)]:
+    for name, columns in [*terms, ("GLOBAL", everything)]:
         at = list(columns)
         own = times.own[np.ix_(at, at)]
         left = own - times.cross[at] @ base @ times.cross[:, at]
         size = np.sqrt(np.maximum(np.diag(own), np.finfo(float).tiny))
         testable = float(np.linalg.eigvalsh(left / np.outer(size, size)).min()) > 10 * noise
-        rows.append((name, float(times.score[at] @ inverse(left) @ times.score[at]) if testable else math.nan))
+        statistic = max(0.0, float(times.score[at] @ inverse(left) @ times.score[at])) if testable else math.nan
+        rows.append((name, statistic))
         freedom.append(len(at))
     return _tests("term", rows, freedom)

@@ -41,7 +41,7 @@ def conventions_of(run: Run, fit: Fit, at_limit: bool) -> dict[str, str]:
         ties += f", because more than {HIDDEN_TIES} events are tied at some time and their numbers stay hidden"
     strata = "one for every site" if options.by_site else "none of sites"
     if plan.strata:
-        strata += f"; {len(plan.strata)} of the data"
+        strata += f"; combinations of {', '.join(plan.strata)}"
     events = " or ".join(str(v) for v in plan.event_values) or "no value"
     result = {
         "ties": ties,

@@ -13,7 +13,8 @@ import pandas as pd
 
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee, default_threshold
-from mpcstats.stats.cox import CoxContribution, CoxOptions, CoxPlan, joint_cox
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
+from mpcstats.stats.cox import CoxOptions, joint_cox
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.policy import Policy
@@ -63,15 +64,20 @@ def make(
     few = tuple(tuple(np.unique(c).tolist()) if len(np.unique(c)) <= 3 else () for c in covariates.T)
     widths = np.where(high > low, (high - low) * 0.55, 1.0)
     plan = CoxPlan(
-        tuple(names or [f"x{k}" for k in range(covariates.shape[1])]),
-        tuple(((low + high) / 2).tolist()),
-        tuple(widths.tolist()),
-        few,
-        int(time.max()) if horizon is None else horizon,
-        unit,
-        strata=strata,
+        covariates=tuple(names or [f"x{k}" for k in range(covariates.shape[1])]),
+        centers=tuple(((low + high) / 2).tolist()),
+        half_widths=tuple(widths.tolist()),
+        few_levels=few,
+        time="time",
+        event="event",
+        event_values=(1,),
+        horizon=int(time.max()) if horizon is None else horizon,
+        unit=unit,
+        strata=("stratum",) if strata else (),
+        strata_levels=(strata,) if strata else (),
         entry=None if entry is None else "entry",
     )
+    assert plan.within_limits()
     groups = np.zeros(len(time), np.int64) if stratum is None else stratum.astype(np.int64)
     late = None if entry is None else entry.astype(np.int64)
     return People(plan, covariates.astype(float), time.astype(np.int64), event.astype(bool), groups, late)

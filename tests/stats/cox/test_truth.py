@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpcstats.stats.cox import CoxOptions, Term
-from mpcstats.stats.cox.plan import TRANSFORMS
+from mpcstats.stats.cox import CoxOptions
+from mpcstats.stats.cox.options import TRANSFORMS
 from mpcstats.stats.outcome import Outcome
 from tests.stats.cox import kit
 from tests.stats.r_truth import SHARED, SHIPPED, numbers
@@ -168,7 +168,7 @@ def test_terms_are_tested_as_r_prints_them() -> None:
 
 def test_a_term_of_several_columns_is_tested_as_one() -> None:
     people = kit.study(SHIPPED_ENTRIES["lung_age_sex_ecog"])
-    whole = kit.replace(people.plan, terms=(Term("all of them", (0, 1, 2)),))
+    whole = kit.replace(people.plan, terms=(("all of them", (0, 1, 2)),))
     outcome = kit.fit(
         kit.replace(people, plan=whole), np.zeros(len(people.time), int), CoxOptions(), sites=1, parties=1
     )
