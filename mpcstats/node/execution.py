@@ -74,7 +74,7 @@ async def execute(
     assert isinstance(plan, analysis_of(spec).plan_type)
     assert contribution is None or isinstance(contribution, analysis.contribution)
     # a session has no coins before its keys are agreed on
-    session = Session(channel, committee, None, kappa=analysis.kappa(plan), progress=progress)  # type: ignore[arg-type]
+    session = Session(channel, committee, None, kappa=analysis.kappa(spec, plan), progress=progress)  # type: ignore[arg-type]
     started = time.monotonic()
     await agree_on_keys(session, study_digest)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)

@@ -46,4 +46,4 @@ def _unlabelled(count: int) -> pd.DataFrame:
     return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
 
 
-NODE_ANALYSES = (NodeAnalysis(GwasSpec, AssociationContribution, _prepare, _run, plan_kappa),)
+NODE_ANALYSES = (NodeAnalysis(GwasSpec, AssociationContribution, _prepare, _run, lambda spec, plan: plan_kappa(plan)),)

@@ -27,8 +27,8 @@ KAPPA = 64
 """Bits of one bounded mask where the number of masks is not known to need a choice."""
 
 
-def usual_kappa(_plan: Plan) -> int:
-    """KAPPA, whatever the plan."""
+def usual_kappa(_spec: AnalysisSpec, _plan: Plan) -> int:
+    """KAPPA, whatever is asked."""
     return KAPPA
 
 
@@ -75,7 +75,7 @@ class NodeAnalysis(Generic[S, P, C]):
         In the clear, at the owner. Raises DataError. Whether it refuses depends on the whole table and the dictionary,
         never on which rows `where` and `by` pick: a refusal would tell whether there is such a person.
     run : coroutine function (Run) -> Outcome
-    kappa : function (plan) -> int
+    kappa : function (spec, plan) -> int
         Bits of one bounded mask.
     """
 
@@ -83,7 +83,7 @@ class NodeAnalysis(Generic[S, P, C]):
     contribution: type[C]
     prepare: Callable[[S, P, Records, Dictionary, str], tuple[C, Preparation]]
     run: Callable[[Run[S, P, C]], Awaitable[Outcome]]
-    kappa: Callable[[P], int] = usual_kappa
+    kappa: Callable[[S, P], int] = usual_kappa
 
 
 AnyNodeAnalysis = NodeAnalysis[Any, Any, Any]

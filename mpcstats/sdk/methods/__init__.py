@@ -5,6 +5,7 @@ from __future__ import annotations
 from mpcstats.sdk.methods.association import AssociationMethods
 from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.counts import CountMethods
+from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 
 __all__ = ["AnalysisMethods"]
@@ -13,6 +14,7 @@ __all__ = ["AnalysisMethods"]
 class AnalysisMethods(
     CountMethods,
     SurvivalMethods,
+    CoxMethods,
     CompetingRisksMethods,
     AssociationMethods,
 ):

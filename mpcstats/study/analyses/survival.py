@@ -25,6 +25,7 @@ __all__ = [
     "LogrankSpec",
     "SurvivalSpec",
     "check_unit",
+    "event_values_of",
     "horizon_of",
     "level_of",
     "survival_columns",
@@ -151,7 +152,7 @@ def survival_plan(spec: SurvivalSpec, dictionary: Dictionary, _variants: pd.Data
         horizon=horizon,
         unit=spec.time_unit,
         event=spec.event,
-        event_values=_event_values(spec, dictionary.column(spec.event)),
+        event_values=event_values_of(spec, dictionary.column(spec.event)),
         **(_lattice(spec, dictionary) if isinstance(spec, LatticeSpec) else {}),
     )
     if math.prod(plan.shape) > MAX_SURVIVAL_CELLS:
@@ -258,7 +259,8 @@ def check_unit(column: Column, unit: float) -> None:
         )
 
 
-def _event_values(spec: SurvivalSpec, column: Column) -> tuple[Level, ...]:
+def event_values_of(spec: SurvivalSpec, column: Column) -> tuple[Level, ...]:
+    """The levels that mean the event happened."""
     if column.type == "decimal" or column.levels is None:
         raise SpecError(
             f"{column.title} cannot be the event: a boolean column, or one with levels, is needed",

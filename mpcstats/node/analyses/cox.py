@@ -1,0 +1,104 @@
+"""Cox regression at a node: times, events and the columns of the model of each person; the run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.survival import lattice_times, refuse_late_entries
+from mpcstats.node.checks import check_records
+from mpcstats.node.datasource import Records
+from mpcstats.node.rows import (
+    Preparation,
+    positions,
+    refuse_missing,
+    refuse_several_rows_per_person,
+    report,
+    selected_rows,
+)
+from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
+from mpcstats.stats.cox import CoxOptions, joint_cox, plan_kappa
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.analyses.cox import CoxSpec, model_columns
+from mpcstats.study.dictionary import Dictionary
+from mpcstats.study.plan import columns_used
+
+__all__ = ["NODE_ANALYSES"]
+
+
+def _prepare(
+    spec: CoxSpec, plan: CoxPlan, records: Records, dictionary: Dictionary, party: str
+) -> tuple[CoxContribution, Preparation]:
+    """Rows that `where` selects, complete in covariates and strata; times as in other survival analyses."""
+    frame = check_records(records, dictionary, columns_used(spec), party)
+    selected = selected_rows(spec.where, frame)
+    stratum = _strata(frame, plan)
+    complete = selected & (stratum >= 0) & frame[list(spec.covariates)].notna().all(axis=1).to_numpy()
+    for name in (spec.time, spec.event, *([plan.entry] if plan.entry is not None else [])):
+        if spec.missing == "refuse":
+            refuse_missing(frame, name, party)
+        complete &= frame[name].notna().to_numpy()
+    refuse_several_rows_per_person(records, dictionary, "a Cox regression", party)
+    time = lattice_times(frame[spec.time].to_numpy(dtype=np.float64), plan, spec.time, party)
+    entry = None
+    if plan.entry is not None:
+        entry = lattice_times(frame[plan.entry].to_numpy(dtype=np.float64), plan, plan.entry, party)
+        late = (entry >= time) & frame[[spec.time, plan.entry]].notna().all(axis=1).to_numpy()
+        if spec.missing == "refuse":
+            refuse_late_entries(late, plan.entry, spec.time, party)
+        complete &= ~late
+        entry = entry[complete]
+    happened = positions(frame[plan.event], plan.event_values) >= 0
+    own = CoxContribution(
+        time=time[complete],
+        event=happened[complete],
+        covariates=_design(frame[complete], spec, dictionary),
+        stratum=stratum[complete],
+        entry=entry,
+    )
+    return own, report(selected, complete)
+
+
+def _design(frame: pd.DataFrame, spec: CoxSpec, dictionary: Dictionary) -> NDArray[np.float64]:
+    """The columns of the model: (people, columns)."""
+    columns = [
+        frame[column.source].to_numpy(dtype=np.float64)
+        if column.level is None
+        else (positions(frame[column.source], (column.level,)) == 0).astype(np.float64)
+        for column in model_columns(spec, dictionary)
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _strata(frame: pd.DataFrame, plan: CoxPlan) -> NDArray[np.int64]:
+    """The stratum of each row; -1 where a column of it is missing."""
+    stratum, known = np.zeros(len(frame), dtype=np.int64), np.ones(len(frame), dtype=np.bool_)
+    for name, levels in zip(plan.strata, plan.strata_levels, strict=True):
+        place = positions(frame[name], levels)
+        stratum, known = stratum * len(levels) + place, known & (place >= 0)
+    return np.where(known, stratum, -1)
+
+
+async def _run(run: Run[CoxSpec, CoxPlan, CoxContribution]) -> Outcome:
+    return await joint_cox(run.session, run.plan, run.own, run.dealers, run.ruling, _options(run.spec))
+
+
+def _options(spec: CoxSpec) -> CoxOptions:
+    return CoxOptions(
+        ties=spec.ties,
+        by_site=spec.by_site,
+        conf_level=spec.conf_level,
+        transforms=spec.transforms,
+        concordance=spec.concordance,
+        baseline=spec.baseline and not spec.by_site,
+        robust=spec.robust,
+    )
+
+
+def _kappa(spec: CoxSpec, plan: CoxPlan) -> int:
+    return plan_kappa(plan, _options(spec))
+
+
+NODE_ANALYSES = (NodeAnalysis(CoxSpec, CoxContribution, _prepare, _run, _kappa),)
