@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -86,7 +87,9 @@ def run_mpyc(wanted: list[str]) -> list[dict[str, Any]]:
     """Seconds of MPyC with three local parties, in this run."""
     print("MPyC", file=sys.stderr, flush=True)
     command = [sys.executable, str(Path(__file__).with_name("bench_mpyc.py")), "-M3", "--only", ",".join(wanted)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(f"MPyC stopped; its last words: {done.stderr.strip().splitlines()[-1:]}", file=sys.stderr)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 
@@ -98,7 +101,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--parties", type=int, help="3 to 9")
     parser.add_argument("--size", type=int, help="elements; default: each primitive's own")
     parser.add_argument("--only", help="names, comma separated: " + ", ".join(PRIMITIVES))
-    parser.add_argument("--passes", type=int, default=5, help="repetitions of every primitive (default 5)")
+    parser.add_argument("--passes", type=int, help="repetitions of every primitive; default 5, 3 with --suite parties")
     parser.add_argument("--delay-ms", type=float, default=0, help="latency added to every message")
     parser.add_argument("--no-mpyc", action="store_true", help="leave out MPyC")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all figures to this file")
@@ -106,7 +109,9 @@ def options() -> argparse.Namespace:
     asked = parser.parse_args()
     if unknown := [name for name in (asked.only or "round").split(",") if name not in PRIMITIVES]:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(PRIMITIVES)}")
-    if asked.passes < 1 or (asked.size or 1) < 1:
+    if asked.passes is None:
+        asked.passes = 3 if asked.suite == "parties" else 5
+    if asked.passes < 1 or (asked.size if asked.size is not None else 1) < 1:
         parser.error("--passes and --size are at least 1")
     if asked.parties is not None and not 3 <= asked.parties <= 9:
         parser.error("--parties is 3 to 9")
@@ -125,6 +130,7 @@ def plan(asked: argparse.Namespace) -> tuple[list[int], list[tuple[str, int]]]:
 def main() -> None:
     """Measure and print the table."""
     asked = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # leave no party behind
     parties, wanted = plan(asked)
     report = Report(machine(), {"passes": asked.passes, "delay_ms": asked.delay_ms}, load_before=os.getloadavg())
     if not asked.no_mpyc and 3 in parties and not asked.delay_ms:

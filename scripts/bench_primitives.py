@@ -23,6 +23,9 @@ CHEAP, HEAVY, HEAVIEST, ROUNDS = 10**6, 10**5, 10**4, 200
 VECTOR = 100
 """Length of the vectors that are summed or multiplied up."""
 
+SIDE = 256
+"""Rows and columns of the matrices."""
+
 INTEGER_BITS = 12
 
 
@@ -196,6 +199,11 @@ async def merge(session: Session, size: int, *lists: Shared) -> Any:
     return await protocols.merge(session, lists)
 
 
+def square(size: int) -> tuple[int, int]:
+    """A matrix."""
+    return round(size**0.5), round(size**0.5)
+
+
 def rows(size: int) -> tuple[int, int]:
     """Vectors, one in each row."""
     return max(1, size // VECTOR), min(size, VECTOR)
@@ -256,16 +264,10 @@ PRIMITIVES: dict[str, Primitive] = {
     ),
     "shuffle": Primitive("shuffle, M61", HEAVY, uniform(M61, 1), call(protocols.shuffle)),
     "merge": Primitive("merge of two sorted lists, M61", HEAVIEST, two_sorted, merge),
+    "matmul": Primitive(
+        f"matrix product {SIDE} x {SIDE} x {SIDE}, M61", SIDE**2, uniform(M61, 2, square), call(protocols.matmul)
+    ),
 }
-
-if hasattr(protocols, "matmul"):
-    SIDE = 256
-    PRIMITIVES["matmul"] = Primitive(
-        f"matrix product {SIDE} x {SIDE} x {SIDE}, M61",
-        SIDE * SIDE,
-        uniform(M61, 2, lambda size: (round(size**0.5), round(size**0.5))),
-        call(protocols.matmul),
-    )
 
 
 def title(key: str, parties: int) -> str:
