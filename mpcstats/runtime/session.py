@@ -18,6 +18,9 @@ from mpcstats.transport.channel import Buffer, Channel
 
 __all__ = ["Accounts", "Session", "run_together"]
 
+_SHORT = 1 << 16
+"""Bytes that leave at once: a task for each message would take longer than the message."""
+
 
 @dataclass
 class Accounts:
@@ -164,11 +167,11 @@ class Session:
         accounts.rounds += 1
 
     async def _send(self, step: int, messages: Mapping[int, Buffer]) -> None:
-        """All messages of a step, side by side."""
-        if len(messages) == 1:
-            ((j, data),) = messages.items()
-            await self.channel.send(j, step, data)
-        elif messages:
+        """All messages of a step: short ones one after the other, long ones side by side."""
+        if sum(map(len, messages.values())) <= _SHORT:
+            for j, data in messages.items():
+                await self.channel.send(j, step, data)
+        else:
             await run_together([self.channel.send(j, step, data) for j, data in messages.items()])
 
     async def _receive(self, sender: int, step: int, size: int) -> Buffer:

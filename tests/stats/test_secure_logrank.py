@@ -212,7 +212,10 @@ def from_curves(entry: dict[str, Any]) -> Counts:
     return events, censored
 
 
-@pytest.mark.parametrize("entry", shipped("logrank.json"))
+UNSTRATIFIED = [p for p in shipped("logrank.json") if "survdiff_rho0" in p.values[0]["result"]]
+
+
+@pytest.mark.parametrize("entry", UNSTRATIFIED)
 def test_equals_r(entry: dict[str, Any]) -> None:
     truth = entry["result"]["survdiff_rho0"]
     outcome = on_shares(from_curves(entry), expected=True)

@@ -13,19 +13,17 @@ from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.association import MAX_COVARIATES, MAX_FEW
 from mpcstats.stats.contributions.cox import CoxPlan
 from mpcstats.study.analyses.base import Analysis
-from mpcstats.study.analyses.survival import SurvivalSpec, check_unit, event_values_of, horizon_of
+from mpcstats.study.analyses.survival import TimeSpec, check_unit, event_values_of, horizon_of
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.planning import check_where, few_levels, levels_of, refuse_repeated, scale, where_columns
 
 __all__ = ["ANALYSES", "CoxSpec", "ModelColumn", "model_columns"]
 
 
-class CoxSpec(SurvivalSpec):
+class CoxSpec(TimeSpec):
     """Cox regression: hazard ratios of covariates."""
 
     type: Literal["cox"] = "cox"
-    by: None = None
-    """Not used: groups are covariates or strata."""
     covariates: Annotated[tuple[str, ...], Field(min_length=1)]
     """Columns of the model; a category becomes a 0/1 column for each level but the first."""
     factors: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ __all__ = [
     "LatticeSpec",
     "LogrankSpec",
     "SurvivalSpec",
+    "TimeSpec",
     "check_unit",
     "event_values_of",
     "horizon_of",
@@ -37,15 +38,13 @@ AdjustMethod = Literal["holm", "hochberg", "hommel", "bonferroni", "BH", "BY", "
 ConfidenceType = Literal["log", "log-log", "plain", "logit", "arcsin"]
 
 
-class SurvivalSpec(AnalysisSpec):
+class TimeSpec(AnalysisSpec):
     """Base of requests about times to an event."""
 
     time: str
     """Column with the time."""
     event: str
     """Column that says whether the event happened."""
-    by: str | None = None
-    """Column of the groups."""
     where: str | None = None
     """Filter, such as "age >= 65 and sex == 'F'"."""
     event_values: tuple[Level, ...] | None = None
@@ -55,6 +54,13 @@ class SurvivalSpec(AnalysisSpec):
     missing: Literal["refuse", "drop"] = "refuse"
     """Tables with rows without time or event: refuse (an error at their owner), or drop the rows (complete cases, as
     R does)."""
+
+
+class SurvivalSpec(TimeSpec):
+    """Base of requests about times to an event in groups."""
+
+    by: str | None = None
+    """Column of the groups."""
 
 
 class LatticeSpec(SurvivalSpec):
@@ -259,7 +265,7 @@ def check_unit(column: Column, unit: float) -> None:
         )
 
 
-def event_values_of(spec: SurvivalSpec, column: Column) -> tuple[Level, ...]:
+def event_values_of(spec: TimeSpec, column: Column) -> tuple[Level, ...]:
     """The levels that mean the event happened."""
     if column.type == "decimal" or column.levels is None:
         raise SpecError(
