@@ -31,7 +31,7 @@ class Comparison:
     trend : bool
         Also a test for trend, with `trend_scores` (one for each group of the plan) or 1, 2, ...
     pairwise : str, optional
-        Also a test of every two groups, p-values adjusted by this method of `p_adjust`. From the exact table alone.
+        Also a test of every two groups, p-values adjusted by this method of `p_adjust`.
     mode : "auto", "table" or "statistic"
         See `mode_of`.
     expected : bool
@@ -119,6 +119,7 @@ async def _statistic(
         p=wanted.p,
         q=wanted.q,
         trend=trend,
+        pairwise=wanted.pairwise,
         expected=wanted.expected,
     )
     tables, conventions = dict(found.tables), found.conventions | _conventions(plan)
@@ -126,11 +127,9 @@ async def _statistic(
         names = ("z", "chi_square", "degrees_of_freedom", "p_value", "log_p_value")
         tables["trend"] = pd.DataFrame([{name: found.values.get(f"trend_{name}", np.nan) for name in names}])
         conventions["trend"] = _trend_text(plan.group_names, trend)
-    withheld = list(found.withheld)
     if wanted.pairwise is not None:
-        why = ruling.cite("exact_curve") if wanted.mode == "auto" else 'mode = "statistic"'
-        withheld.append(f"pairwise tests are made from the exact table ({why})")
-    return Outcome("logrank", tables, found.values | {"strata": list(plan.strata)}, conventions, withheld)
+        conventions["pairwise"] = _pairwise_text(wanted.pairwise)
+    return Outcome("logrank", tables, found.values | {"strata": list(plan.strata)}, conventions, found.withheld)
 
 
 def logrank_outcome(plan: SurvivalPlan, pooled: Pooled, ruling: Ruling, wanted: Comparison) -> Outcome:
@@ -167,7 +166,7 @@ def logrank_outcome(plan: SurvivalPlan, pooled: Pooled, ruling: Ruling, wanted: 
         conventions["trend"] = _trend_text(names, scores.tolist())
     if wanted.pairwise is not None:
         tables["pairwise"] = pairwise_tests(events, at_risk, names, adjust=wanted.pairwise, **how)
-        conventions["pairwise"] = f"each pair from its two groups alone; p adjusted: {wanted.pairwise}"
+        conventions["pairwise"] = _pairwise_text(wanted.pairwise)
     return Outcome("logrank", tables, values, conventions, hidden_text(plan, ruling, pooled.hidden))
 
 
@@ -181,6 +180,10 @@ def _conventions(plan: SurvivalPlan) -> dict[str, str]:
 def _trend_text(names: Sequence[str], scores: Sequence[float]) -> str:
     listed = ", ".join(f"{name}: {score:g}" for name, score in zip(names, scores, strict=True))
     return f"one degree of freedom, scores {listed}"
+
+
+def _pairwise_text(adjust: str) -> str:
+    return f"each pair from its two groups alone; p adjusted: {adjust}"
 
 
 def _values(test: LogrankTest) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpcstats.errors import DisclosureRefused, RangeError, SpecError
+from mpcstats.errors import DisclosureRefused, SpecError, StatisticalSecurityError
 from mpcstats.protocols import normalise
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee, default_threshold
@@ -19,13 +19,14 @@ from mpcstats.stats.contributions.survival import SurvivalContribution, Survival
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.logrank import log_chi_square_tail
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.secure_logrank import joint, joint_logrank_statistic, weights_named
+from mpcstats.stats.secure_logrank import joint, joint_logrank_statistic, secure_weights
 from mpcstats.stats.secure_logrank.lattice import at_risk_counts
 from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties
 from mpcstats.transport.memory import Message
 from tests.protocols.kit import HarshTruncation
 
+from .in_the_clear import in_the_clear
 from .r_truth import SHARED, _read, everything, numbers, records, shipped, text
 
 ONE, THREE = Committee(1, 0), Committee(3, 1)
@@ -46,28 +47,11 @@ WEIGHTED: dict[str, dict[str, Any]] = {
 """R's entries and what asks for them here."""
 
 
-@dataclass(frozen=True)
-class _Plan(SurvivalPlan):
-    """A plan whose shape may have strata, and late entry."""
-
-    axes: tuple[int, ...] = ()
-    entry: str | None = None
-
-    @property
-    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.axes
-
-
-@dataclass(frozen=True)
-class _Late(SurvivalContribution):
-    entered: np.ndarray
-
-
-def plan_of(counts: Counts, entry: bool = False) -> _Plan:
+def plan_of(counts: Counts, entry: bool = False) -> SurvivalPlan:
     strata, groups, times = counts[0].shape
-    axes = (groups, times) if strata == 1 else (strata, groups, times)
+    layers = {"strata": ("layer",), "strata_levels": (tuple(range(strata)),)} if strata > 1 else {}
     names = tuple(str(g) for g in range(groups))
-    return _Plan("arm", names, times - 1, 1.0, "dead", (1,), axes=axes, entry="start" if entry else None)
+    return SurvivalPlan("arm", names, times - 1, 1.0, "dead", (1,), entry="start" if entry else None, **layers)
 
 
 def on_shares(
@@ -88,9 +72,8 @@ def on_shares(
         own = None
         if session.index <= len(parts):
             events, censored = (x.reshape(plan.shape) for x in parts[session.index - 1])
-            own = SurvivalContribution(events, censored)
-            if entered is not None:
-                own = _Late(events, censored, entered.reshape(plan.shape))
+            late = None if entered is None else entered.reshape(plan.shape)
+            own = SurvivalContribution(events, censored, late)
         dealers = tuple(range(1, len(parts) + 1))
         try:
             return await joint_logrank_statistic(session, plan, own, dealers, Ruling(rules, {}), **request)
@@ -123,35 +106,6 @@ def split(counts: Counts, sites: int, seed: int) -> list[Counts]:
 def lung() -> Counts:
     frame = pd.read_csv(Path(__file__).parents[1] / "data" / "lung.csv")
     return counts_of(frame["time"].to_numpy(), frame["status"].to_numpy() == 1, frame["sex"].to_numpy())
-
-
-def in_the_clear(
-    events: np.ndarray, at_risk: np.ndarray, weights: str = "logrank", p: float = 0.0, q: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Score and covariance, one event time after the other."""
-    groups = events.shape[1]
-    u, v = np.zeros(groups), np.zeros((groups, groups))
-    for d_s, n_s in zip(events, at_risk, strict=True):
-        curve = tilde = 1.0
-        for j in range(d_s.shape[1]):
-            d, n = float(d_s[:, j].sum()), float(n_s[:, j].sum())
-            if not d:
-                continue
-            tilde *= (n + 1 - d) / (n + 1)
-            w = {
-                "logrank": 1.0,
-                "wilcoxon": n,
-                "tarone-ware": math.sqrt(n),
-                "peto-peto-R": curve,
-                "peto-peto-lifelines": tilde,
-                "fleming-harrington": curve**p * (1 - curve) ** q,
-            }[weights]
-            share = n_s[:, j] / n
-            u += w * (d_s[:, j] - d * share)
-            if n > 1:
-                v += w * w * d * (n - d) / (n - 1) * (np.diag(share) - np.outer(share, share))
-            curve *= (n - d) / n
-    return u, v
 
 
 def at_risk(counts: Counts) -> np.ndarray:
@@ -212,10 +166,7 @@ def from_curves(entry: dict[str, Any]) -> Counts:
     return events, censored
 
 
-UNSTRATIFIED = [p for p in shipped("logrank.json") if "survdiff_rho0" in p.values[0]["result"]]
-
-
-@pytest.mark.parametrize("entry", UNSTRATIFIED)
+@pytest.mark.parametrize("entry", [e for e in shipped("logrank.json") if "survdiff_rho0" in e.values[0]["result"]])
 def test_equals_r(entry: dict[str, Any]) -> None:
     truth = entry["result"]["survdiff_rho0"]
     outcome = on_shares(from_curves(entry), expected=True)
@@ -225,6 +176,11 @@ def test_equals_r(entry: dict[str, Any]) -> None:
     table = outcome.tables["groups"]
     np.testing.assert_allclose(table["observed"], truth["obs"], rtol=1e-14)
     np.testing.assert_allclose(table["expected"], truth["exp"], rtol=1e-12)
+    # the other weights take turns
+    others = [name for name in WEIGHTED if name in entry["result"]][1:]
+    name = others[sum(map(ord, entry["id"])) % len(others)]
+    weighted = on_shares(from_curves(entry), **WEIGHTED[name])
+    assert weighted.values["chi_square"] == pytest.approx(entry["result"][name]["chisq"], rel=1e-9)
 
 
 def requests(entry: dict[str, Any]) -> list[tuple[str, Counts, dict[str, Any]]]:
@@ -465,6 +421,29 @@ def test_trend(scores: tuple[int, ...]) -> None:
     assert outcome.values["chi_square"] == pytest.approx(expected_chi_square(counts), rel=1e-10)
 
 
+def test_pairs() -> None:
+    counts = some(13, 3, strata=2)
+    table = on_shares(counts, pairwise="holm", weights="wilcoxon").tables["pairwise"]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    for row, pair in zip(table.itertuples(), pairs, strict=True):
+        two = tuple(x[:, list(pair)] for x in counts)
+        assert row.chi_square == pytest.approx(expected_chi_square(two, weights="wilcoxon"), rel=1e-9)
+    assert table[["group_1", "group_2"]].to_numpy().tolist() == [[str(g) for g in pair] for pair in pairs]
+    ordered = table.sort_values("p_value")
+    holm = np.minimum(np.maximum.accumulate(ordered["p_value"] * [3, 2, 1]), 1)
+    np.testing.assert_allclose(ordered["p_adjusted"], holm, rtol=1e-12)
+    np.testing.assert_allclose(np.exp(ordered["log_p_adjusted"]), holm, rtol=1e-12)
+
+
+def test_pairs_without_a_test_are_not_counted() -> None:
+    """The second group is gone before the first event."""
+    counts = made([[0, 2, 1], [0, 0, 0], [0, 1, 1]], [[0, 0, 1], [4, 0, 0], [0, 2, 2]])
+    table = on_shares(counts, pairwise="holm").tables["pairwise"]
+    assert table["degrees_of_freedom"].tolist() == [0, 1, 0]
+    assert table["p_value"].isna().tolist() == [True, False, True]
+    assert table["p_adjusted"][1] == table["p_value"][1]
+
+
 def test_at_risk_counts_on_shares_equal_their_definition() -> None:
     from mpcstats.field import M61
     from mpcstats.runtime import Shared
@@ -483,19 +462,20 @@ def test_requests_that_cannot_be_formed() -> None:
         ({"weights": "gehan"}, "there are: logrank"),
         ({"weights": "fleming-harrington", "p": 0.3}, "p = 0.3 cannot be formed on shares"),
         ({"weights": "fleming-harrington", "q": 2.5}, "q = 2.5 cannot"),
-        ({"weights": "fleming-harrington", "p": -1}, "p = -1 cannot"),
-        ({"weights": "fleming-harrington", "q": math.nan}, "q = nan cannot"),
+        ({"weights": "fleming-harrington", "p": -1}, "0 or more"),
+        ({"weights": "fleming-harrington", "q": math.nan}, "0 or more"),
         ({"trend": (1, 2, 3)}, "2 whole scores"),
         ({"trend": (1, 1)}, "not all equal"),
         ({"trend": (0.5, 1)}, "whole scores"),
         ({"trend": (1, 1001)}, "whole scores"),
         ({"trend": (1, math.inf)}, "whole scores"),
+        ({"pairwise": "tukey"}, "no adjustment"),
     ):
         with pytest.raises(SpecError, match=match):
             on_shares(some(1, 2), **request)
     with pytest.raises(SpecError, match="groups"):
         on_shares(some(1, 1))
-    assert weights_named("fleming-harrington").name == "logrank"
+    assert secure_weights("fleming-harrington").name == "logrank"
 
 
 def test_too_many_masks_are_refused_before_they_are_used() -> None:
@@ -504,7 +484,7 @@ def test_too_many_masks_are_refused_before_they_are_used() -> None:
         counts = some(1, 2, times=100, people=900)
         plan = plan_of(counts)
         own = SurvivalContribution(*(x.reshape(plan.shape) for x in counts))
-        with pytest.raises(RangeError, match=r"at most \d+ at kappa = 50"):
+        with pytest.raises(StatisticalSecurityError, match=r"at most \d+ points at kappa = 50"):
             await joint_logrank_statistic(session, plan, own, (1,), Ruling(OPEN, {}))
         assert session.accounts.masked_openings == 0
 
@@ -532,7 +512,7 @@ def test_standard_opens_chi_square_with_few_digits_and_nothing_else() -> None:
     table = outcome.tables["groups"]
     assert table.drop(columns="group").isna().all(axis=None)
     assert table["group"].tolist() == ["0", "1"]
-    assert any("observed and expected events stay closed (rounding_base = 5" in line for line in outcome.withheld)
+    assert any("observed and expected events stay closed (exact_curve = False" in line for line in outcome.withheld)
 
 
 @pytest.mark.parametrize(

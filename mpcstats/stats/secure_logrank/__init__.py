@@ -9,10 +9,9 @@ from __future__ import annotations
 from mpcstats.stats.secure_logrank.joint import joint_logrank_statistic
 from mpcstats.stats.secure_logrank.moments import Moments, weighted_moments
 from mpcstats.stats.secure_logrank.verdict import Verdict, compare_groups, trend_over_groups
-from mpcstats.stats.secure_logrank.weights import WEIGHTS, Weights, weights_named
+from mpcstats.stats.secure_logrank.weights import Weights, secure_weights
 
 __all__ = [
-    "WEIGHTS",
     "Moments",
     "Verdict",
     "Weights",
@@ -20,5 +19,5 @@ __all__ = [
     "compare_groups",
     "trend_over_groups",
     "weighted_moments",
-    "weights_named",
+    "secure_weights",
 ]

@@ -12,10 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mpcstats.errors import RangeError
+from mpcstats.errors import StatisticalSecurityError
+from mpcstats.field import M127
 from mpcstats.protocols import floor_shift, multiply
 from mpcstats.protocols.declare import Case
-from mpcstats.protocols.fine import FineReciprocal, fine_reciprocal, fine_reciprocal_work
+from mpcstats.protocols.fine import (
+    FineReciprocal,
+    fine_reciprocal,
+    fine_reciprocal_work,
+    fine_square_root,
+    fine_square_root_work,
+)
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.disclosure import COUNT_BITS
 
@@ -26,6 +33,7 @@ __all__ = [
     "at_risk_counts",
     "check_security",
     "fine_reciprocals",
+    "fine_roots",
     "products",
     "row",
     "scaled_product",
@@ -49,8 +57,7 @@ class Lattice:
     events, at_risk : Shared (G, L)
     all_events, all_at_risk : Shared (L,)
         Sums over groups.
-    people : Shared ()
-        Everybody.
+    people : Shared (G,)
     """
 
     strata: int
@@ -63,10 +70,16 @@ class Lattice:
 
     @classmethod
     def of(cls, events: Shared, at_risk: Shared, people: Shared) -> Lattice:
-        """From events and at_risk of shape (strata, G, times), and everybody's number."""
+        """From events and at_risk of shape (strata, G, times), and people of shape (G,)."""
         strata, _, times = events.shape
         d, n = (_groups_first(x) for x in (events, at_risk))
         return cls(strata, times, d, n, d.sum(0), n.sum(0), people)
+
+    def of_groups(self, groups: Sequence[int]) -> Lattice:
+        """The people of some groups alone. Local."""
+        index = list(groups)
+        d, n = self.events[index], self.at_risk[index]
+        return Lattice(self.strata, self.times, d, n, d.sum(0), n.sum(0), self.people[index])
 
     @property
     def groups(self) -> int:
@@ -89,22 +102,21 @@ def at_risk_counts(leaving: Shared, entered: Shared | None = None) -> Shared:
     return entered.cumsum(2) - entered - gone
 
 
-def check_security(session: Session, points: int, reciprocals: int) -> None:
-    """Refuse before the first round when bounded masks would use up the statistical security.
+def check_security(session: Session, points: int, reciprocals: int, roots: int) -> None:
+    """Refuse before the first round when the bounded masks of so many numbers per point would use up the security.
 
     Raises
     ------
-    RangeError
+    StatisticalSecurityError
         With the number of points that are possible.
     """
-    from mpcstats.field import M127
-
-    each = fine_reciprocal_work(Case(session.committee, M127, 1), WIDTH, INVERSE, session.kappa).masked_openings
-    left = (1 << (session.kappa - session.kappa_floor)) - session.accounts.masked_openings
-    most = left // (each * reciprocals)
+    case = Case(session.committee, M127, 1)
+    each = reciprocals * fine_reciprocal_work(case, WIDTH, INVERSE, session.kappa).masked_openings
+    each += roots * fine_square_root_work(case, WIDTH + 1, 0, session.kappa).masked_openings
+    most = ((1 << (session.kappa - session.kappa_floor)) - session.accounts.masked_openings) // each
     if points > most:
-        raise RangeError(
-            f"a test on {points} points of time and stratum needs too many masks: at most {most} at kappa = "
+        raise StatisticalSecurityError(
+            f"a test on {points} points of time and stratum needs too many masks: at most {most} points at kappa = "
             f"{session.kappa} and {session.kappa_floor} bits in total",
             hint="use a larger time unit or fewer strata",
         )
@@ -120,6 +132,12 @@ async def fine_reciprocals(session: Session, numbers: Sequence[Shared]) -> list[
         FineReciprocal(**{name: x[k * count : (k + 1) * count] for name, x in whole.items()})
         for k in range(len(numbers))
     ]
+
+
+async def fine_roots(session: Session, x: Shared, width: int, fraction_bits: int) -> Shared:
+    """Square roots of integers, in blocks; see `fine_square_root`."""
+    parts = [await fine_square_root(session, x[k : k + _BLOCK], width, fraction_bits) for k in range(0, x.size, _BLOCK)]
+    return concatenate(parts).with_fraction_bits(0)
 
 
 async def shift(session: Session, x: Shared, bits: int) -> Shared:

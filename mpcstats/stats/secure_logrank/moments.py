@@ -99,7 +99,7 @@ async def weighted_moments(
     -----
     About 120 rounds (log-rank), and 18 log2(times) more for weights made of the curve. Reveals nothing.
     """
-    check_security(session, lattice.all_events.size, weights.reciprocals)
+    check_security(session, lattice.all_events.size, weights.reciprocals, weights.roots)
     d, n = lattice.all_events, lattice.all_at_risk
     numbers = {"wilcoxon": [n.plus_int(-1)], "peto-peto-lifelines": [n, n.plus_int(-1), n.plus_int(1)]}
     found = await fine_reciprocals(session, numbers.get(weights.name, [n, n.plus_int(-1)]))
@@ -120,7 +120,7 @@ async def weighted_moments(
 async def _by_people(session: Session, lattice: Lattice, less_one: FineReciprocal) -> tuple[_Points, PointWeights]:
     """Weights n / N, N a power of two just above everybody's number: w / n is one public-free constant, no division."""
     d, n = lattice.all_events, lattice.all_at_risk
-    up, down = await people_scale(session, lattice.people, WIDTH, even=False)
+    up, down = await people_scale(session, lattice.people.sum(0), WIDTH, even=False)
     factor = _repeated(up, n.size)
     *scaled, normal, left = await products(
         session,

@@ -10,29 +10,18 @@ from dataclasses import dataclass
 
 from mpcstats.errors import SpecError
 from mpcstats.protocols import cumulative_product_exact, multiply
-from mpcstats.protocols.fine import FineReciprocal, fine_square_root
+from mpcstats.protocols.fine import FineReciprocal
 from mpcstats.protocols.normalise import leading_one, power_factors, product_trees
 from mpcstats.runtime import Session, Shared, concatenate
-from mpcstats.stats.secure_logrank.lattice import INVERSE, WIDTH, Lattice, row, scaled_product
+from mpcstats.stats.logrank import weights_text
+from mpcstats.stats.secure_logrank.lattice import INVERSE, WIDTH, Lattice, fine_roots, row, scaled_product
 
-__all__ = ["FRACTION", "WEIGHTS", "PointWeights", "Weights", "point_weights", "weights_named"]
-
-WEIGHTS = ("logrank", "wilcoxon", "tarone-ware", "peto-peto-R", "peto-peto-lifelines", "fleming-harrington")
+__all__ = ["FRACTION", "PointWeights", "Weights", "people_scale", "point_weights", "secure_weights"]
 
 FRACTION = 50
 """Fraction bits of weights."""
 
 _LARGEST_POWER = 2
-
-_TEXTS = {
-    "logrank": "log-rank (Mantel-Haenszel), weight 1 (R: survdiff, rho = 0)",
-    "wilcoxon": "Gehan-Breslow generalised Wilcoxon, weight at_risk (lifelines: wilcoxon)",
-    "tarone-ware": "Tarone-Ware, weight sqrt(at_risk)",
-    "peto-peto-R": "Peto-Peto as in R (survdiff, rho = 1): weight S(t-), pooled Kaplan-Meier estimate just before t",
-    "peto-peto-lifelines": (
-        "Peto-Peto as in lifelines (peto): weight product of 1 - events / (at_risk + 1) up to and including t"
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -41,7 +30,7 @@ class Weights:
 
     Attributes
     ----------
-    name : one of `WEIGHTS`
+    name : one of `logrank.WEIGHTS`
     curve_power, gone_power : int
         2 p and 2 q of S(t-)^p (1 - S(t-))^q.
     text : str
@@ -58,8 +47,13 @@ class Weights:
         """How many reciprocals each point needs."""
         return {"wilcoxon": 1, "peto-peto-lifelines": 3}.get(self.name, 2)
 
+    @property
+    def roots(self) -> int:
+        """How many square roots each point needs."""
+        return int(self.name == "tarone-ware" or bool(self.curve_power % 2 or self.gone_power % 2))
 
-def weights_named(name: str, p: float = 0.0, q: float = 0.0) -> Weights:
+
+def secure_weights(name: str, p: float = 0.0, q: float = 0.0) -> Weights:
     """Weights S(t-)^p (1 - S(t-))^q for "fleming-harrington"; p and q are not read for the others.
 
     Raises
@@ -67,25 +61,21 @@ def weights_named(name: str, p: float = 0.0, q: float = 0.0) -> Weights:
     SpecError
         No such weights, or powers that are not 0, 0.5, 1, 1.5 or 2.
     """
-    if name in {"peto", "peto-peto"}:
-        raise SpecError(f"{name!r} names different weights in R and lifelines: say peto-peto-R or peto-peto-lifelines")
-    if name not in WEIGHTS:
-        raise SpecError(f"no weights are called {name!r}; there are: {', '.join(WEIGHTS)}")
+    text = weights_text(name, p, q)
     if name == "peto-peto-R":
-        return Weights(name, 2, 0, _TEXTS[name])
+        return Weights(name, 2, 0, text)
     if name != "fleming-harrington":
-        return Weights(name, 0, 0, _TEXTS[name])
+        return Weights(name, 0, 0, text)
     powers = []
     for letter, value in (("p", p), ("q", q)):
         twice = 2 * value
-        if not (0 <= value <= _LARGEST_POWER and twice == round(twice)):
+        if not (value <= _LARGEST_POWER and twice == round(twice)):
             raise SpecError(
                 f"Fleming-Harrington weights with {letter} = {value:g} cannot be formed on shares: whole and half "
                 f"powers of the survival curve from 0 to {_LARGEST_POWER} can, others need its logarithm at every time",
                 hint="p and q from 0, 0.5, 1, 1.5, 2, or a test from the exact table (exact_curve)",
             )
         powers.append(round(twice))
-    text = f"Fleming-Harrington, weight S(t-)^{p:g} (1 - S(t-))^{q:g}, S the pooled Kaplan-Meier estimate"
     return Weights(name if any(powers) else "logrank", powers[0], powers[1], text)
 
 
@@ -146,10 +136,10 @@ async def people_scale(session: Session, people: Shared, width: int, even: bool)
 async def _roots_of_people(session: Session, lattice: Lattice) -> PointWeights:
     """sqrt(n / 4^k), 4^k just above everybody's number."""
     width = WIDTH + 1
-    up, down = await people_scale(session, lattice.people, width, even=True)
+    up, down = await people_scale(session, lattice.people.sum(0), width, even=True)
     scaled = await multiply(session, lattice.all_at_risk, up)
-    root = await fine_square_root(session, scaled, width, FRACTION - width // 2)
-    return PointWeights(_read(root), scaled.times_int(1 << (FRACTION - width)), down)
+    root = await fine_roots(session, scaled, width, FRACTION - width // 2)
+    return PointWeights(root, scaled.times_int(1 << (FRACTION - width)), down)
 
 
 async def _curve(session: Session, lattice: Lattice, found: FineReciprocal) -> Shared:
@@ -180,8 +170,8 @@ async def _powers(
         return PointWeights(weight, await scaled_product(session, weight, weight, FRACTION), None)
     square = await _product(session, [before] * a + [gone] * b)
     # 1 itself needs one bit more
-    root = await fine_square_root(session, square, FRACTION + 2, FRACTION // 2)
-    return PointWeights(_read(root), square, None)
+    root = await fine_roots(session, square, FRACTION + 2, FRACTION // 2)
+    return PointWeights(root, square, None)
 
 
 async def _enlarged(session: Session, gone: Shared, lattice: Lattice) -> Shared:
@@ -201,7 +191,3 @@ async def _product(session: Session, factors: list[Shared]) -> Shared:
         done = await scaled_product(session, left, right, FRACTION)
         factors = [done[k] for k in range(half)] + factors[2 * half :]
     return factors[0]
-
-
-def _read(x: Shared) -> Shared:
-    return x.with_fraction_bits(0)
