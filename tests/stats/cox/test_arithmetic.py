@@ -39,7 +39,9 @@ def test_reciprocals_and_logarithms_of_all_sizes(m: int) -> None:
         opened = [M127.to_signed(await open_declared(session, x, "test")) for x in (scale.factor, scale.shift, y, log)]
         return opened, log.fraction_bits, session.accounts.masked_openings - before
 
-    (factor, shift, y, log), bits, masked = run_parties(Committee(m, default_threshold(m)), program)[0]
+    (factor, shift, y, log), bits, masked = run_parties(
+        Committee(m, default_threshold(m)), program, patience_seconds=300
+    )[0]
     assert masked == scaling.masks(len(numbers))
     assert factor[0] == 0
     for k, number in enumerate(numbers[1:], 1):
