@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from mpcstats.runtime.opening import confirm, open_declared
+from mpcstats.runtime.opening import confirm, open_declared, open_to
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.setup import agree_on_keys
 from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
 from mpcstats.runtime.threads import local
 
-__all__ = ["BooleanShared", "Session", "Shared", "agree_on_keys", "concatenate", "confirm", "local", "open_declared"]
+__all__ = [
+    "BooleanShared",
+    "Session",
+    "Shared",
+    "agree_on_keys",
+    "concatenate",
+    "confirm",
+    "local",
+    "open_declared",
+    "open_to",
+]

@@ -31,6 +31,7 @@ __all__ = [
     "open_masked_full",
     "open_masked_parts",
     "open_masked_products",
+    "open_to",
 ]
 
 
@@ -49,6 +50,31 @@ async def open_declared(session: Session, x: Shared, name: str) -> Elements:
         # a sharing of degree 2t may tell about the factors, and cannot be checked
         raise RangeError("only sharings of degree t are opened; products are reshared first")
     return await _combine(session, x, name)
+
+
+async def open_to(session: Session, x: Shared, name: str, receiver: int) -> Elements | None:
+    """Open values that the manifest declares under `name` to one party alone; None at all others. One round.
+
+    The others send their shares to the receiver and hear nothing. Degree t only; the receiver checks that the shares
+    lie on one polynomial. What only one party knows is in nobody's digest but by its name.
+
+    Raises
+    ------
+    UndeclaredOpening, InconsistentShares
+        As `open_declared`.
+    """
+    session.openings.allow(name, x.size)
+    if x.degree > session.committee.t:
+        raise RangeError("only sharings of degree t are opened; products are reshared first")
+    mine = session.index == receiver
+    received = await session.exchange_elements(
+        x.field, {} if mine else {receiver: x}, session.others if mine else (), x.shape
+    )
+    session.openings.record(f"{name} to {receiver}", b"")
+    if not mine:
+        return None
+    shares = {receiver: x.values, **{j: share.values for j, share in received.items()}}
+    return _checked(x, shares, name)
 
 
 async def open_masked_full(session: Session, x: Shared, label: str) -> tuple[Elements, dict[Subset, Elements]]:
@@ -284,12 +310,17 @@ async def _combine(session: Session, x: Shared, label: str) -> Elements:
     field = x.field
     received = await session.exchange_elements(field, dict.fromkeys(session.others, x), session.others, x.shape)
     shares: Mapping[int, Elements] = {session.index: x.values, **{j: s.values for j, s in received.items()}}
-    value = shamir.reconstruct_checked(field, shares, x.degree)
+    value = _checked(x, shares, label)
+    session.openings.record(label, field.to_bytes(value))
+    return value
+
+
+def _checked(x: Shared, shares: Mapping[int, Elements], label: str) -> Elements:
+    value = shamir.reconstruct_checked(x.field, shares, x.degree)
     if value is None:
         raise InconsistentShares(
             f"the shares of {label.rsplit('/', 1)[-1]!r} do not lie on one polynomial of degree {x.degree}: "
             "a party sent a wrong share",
             hint="repeat the run; if it happens again, compare the parties' versions and logs",
         )
-    session.openings.record(label, field.to_bytes(value))
     return value

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpcstats.protocols import deal, multiply
+from mpcstats.errors import InconsistentShares, UndeclaredOpening
+from mpcstats.field import M61
+from mpcstats.protocols import deal, multiply, random_bits
 from mpcstats.protocols.arithmetic import local_product
-from mpcstats.runtime import Session, Shared, open_declared
+from mpcstats.runtime import Session, Shared, open_declared, open_to
+from mpcstats.sharing import shamir
 from mpcstats.sharing.committee import Committee
 from mpcstats.testing.enumerate import Enumeration, distinguishable
+from mpcstats.testing.network import run_parties
 
 THREE = Committee(3, 1)
 P = 7
@@ -97,3 +101,60 @@ def test_the_harness_sees_a_biased_coin(bias: str) -> None:
     share = (x + coin) % np.uint64(P)
     assert distinguishable(share.astype(np.int64), [], [x]) == 0
     assert distinguishable(share[kept].astype(np.int64), [], [x[kept]]) > 0
+
+
+@pytest.mark.parametrize(("p", "committee"), [(7, THREE), (11, Committee(4, 1))], ids=str)
+def test_an_opening_to_one_party_shows_nothing_to_the_others(p: int, committee: Committee) -> None:
+    world = Enumeration(p, committee, digits=2)  # an input and the coin of its deal
+
+    async def program(session: Session) -> np.ndarray | None:
+        x = world.coin("x") if session.index == 1 else None
+        shares = await deal(session, world.field, x, (1,), (world.runs,))
+        session.openings.declare("x", world.runs, "test")
+        return await open_to(session, shares[1], "x", 3)
+
+    results, views = world.views(program)
+    assert np.array_equal(results[2], world.coin("x"))
+    assert [result is None for result in results] == [party != 3 for party in committee.members]
+    for party in committee.members:
+        if party not in {1, 3}:
+            assert distinguishable(views[party], [], [world.coin("x")]) == 0
+    assert distinguishable(views[3], [], [world.coin("x")]) > 0
+
+
+def test_an_opening_to_one_party_is_declared_and_checked() -> None:
+    async def program(session: Session) -> np.ndarray | None:
+        x = (await deal(session, M61, M61.from_ints([5, 6]) if session.index == 1 else None, (1,), (2,)))[1]
+        with pytest.raises(UndeclaredOpening):
+            await open_to(session, x, "x", 2)
+        session.openings.declare("x", 4, "test")
+        first = await open_to(session, x, "x", 2)
+        if session.index == 3:
+            x = x.plus_int(1)
+        if session.index == 2:
+            with pytest.raises(InconsistentShares):
+                await open_to(session, x, "x", 2)
+        else:
+            assert await open_to(session, x, "x", 2) is None
+        return first
+
+    results = run_parties(THREE, program)
+    assert results[0] is results[2] is None
+    assert M61.to_int64(results[1]).tolist() == [5, 6]
+
+
+@pytest.mark.parametrize("committee", [THREE, Committee(4, 1)], ids=str)
+def test_nobody_knows_a_random_bit(committee: Committee) -> None:
+    def of(world: Enumeration):
+        async def program(session: Session) -> Shared:
+            return await random_bits(session, world.field, (world.runs,))
+
+        return program
+
+    for party in committee.members:
+        world = Enumeration.of(7, committee, of, coalition=(party,), seed=party)
+        results, views = world.views(of(world))
+        shares = {i: results[i - 1].values for i in committee.members}
+        bits = shamir.reconstruct(world.field, shares, committee.t)
+        assert set(np.unique(bits).tolist()) == {0, 1}
+        assert distinguishable(world.joined([views[party], shares[party]]), [], [bits]) == 0
