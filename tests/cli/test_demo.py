@@ -37,6 +37,7 @@ def test_the_demonstration_from_end_to_end(tmp_path):
     assert nodes(out) == []
 
 
+@pytest.mark.long
 def test_a_signal_leaves_no_node_behind(tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen([*COMMAND, str(out)], env=ENVIRONMENT, stdout=subprocess.DEVNULL)

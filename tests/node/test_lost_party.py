@@ -171,6 +171,7 @@ def test_a_paused_party_is_named_at_the_deadline(network):
     assert all(idle(network[name]) for name in NAMES)
 
 
+@pytest.mark.long
 def test_an_operator_who_goes_away_ends_the_run_everywhere(network):
     before = {name: count_failures(network[name]) for name in NAMES}
     client = ask_on_the_command_line(network, "alpha")

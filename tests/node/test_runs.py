@@ -122,6 +122,7 @@ def test_a_run_gives_the_pooled_counts_at_every_party_with_data(network):
     assert not any(event["event"] == "prepared" for event in network["gamma"].events)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("text", "other"),
     [

@@ -155,6 +155,7 @@ def cut_product_of_two(world: Enumeration) -> Any:
     return program
 
 
+@pytest.mark.long
 def test_a_product_cut_in_halves_shows_nothing_to_any_single_party() -> None:
     """Inputs, masks and deals; what a party has at the end counts as seen."""
     world = Enumeration.of(7, THREE, cut_product_of_two)

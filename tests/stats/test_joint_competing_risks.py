@@ -81,6 +81,7 @@ def run(
     return outcomes[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("entry", "sites"), CASES)
 def test_any_split_of_the_people_gives_r(entry: dict[str, Any], sites: int) -> None:
     people, truth = cohort(entry), entry["result"]
