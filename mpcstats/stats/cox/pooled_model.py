@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -120,8 +121,11 @@ async def pooled_model(
     table: EventTable | None,
     ties: str,
     digits: Digits,
+    site_risk: Callable[[Cells], SiteRisk] | None = None,
 ) -> Pooled:
     """Choose cells and rows from what is public.
+
+    `site_risk` makes this party's sums, where its people do not only count at risk until they leave.
 
     With an open table the cells are the event times, and Efron's method is exact. Without, they are the whole lattice,
     and Efron's method is used where at most HIDDEN_TIES events are tied.
@@ -142,7 +146,10 @@ async def pooled_model(
         cells = Cells.lattice(plan.strata_count, plan.horizon)
     site = None
     if own is not None and z is not None:
-        site = await local(session, SiteRisk, z, own.time, own.event, own.stratum, own.entry, cells)
+        if site_risk is None:
+            site = await local(session, SiteRisk, z, own.time, own.event, own.stratum, own.entry, cells)
+        else:
+            site = await local(session, site_risk, cells)
     if table is not None:
         rows, most, used = _open_rows(table.events[cells.stratum, cells.time], ties)
     else:
