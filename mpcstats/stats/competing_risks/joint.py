@@ -11,14 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused, SpecError
-from mpcstats.field import M61
-from mpcstats.protocols import deal, multiply
-from mpcstats.runtime import Session, Shared
+from mpcstats.runtime import Session
+from mpcstats.stats.competing_risks.counts import KINDS, exact_counts, shared_counts
 from mpcstats.stats.competing_risks.gray import GrayTest, gray_test
 from mpcstats.stats.competing_risks.incidence import Variance, incidence_tables, rounded_incidence_tables
 from mpcstats.stats.contributions.competing_risks import CompetingRisksContribution, CompetingRisksPlan
 from mpcstats.stats.curve_release import release_grid, release_rounded_curves, withheld_lines
-from mpcstats.stats.disclosure import Ruling, enough_people, open_counts, size_rules
+from mpcstats.stats.disclosure import Ruling, size_rules
 from mpcstats.stats.kaplan_meier import ROUNDED_NOTE
 from mpcstats.stats.outcome import Outcome
 
@@ -26,7 +25,6 @@ __all__ = ["joint_cumulative_incidence", "joint_gray"]
 
 Counts = NDArray[np.int64]
 
-_KINDS = "events of each cause and censorings"
 _VARIANCE = {
     "aalen": "Aalen: multinomial increments (R's survfit, where nobody enters late)",
     "gray": "Gray: uncorrelated causes, corrected for ties (R's cmprsk)",
@@ -85,7 +83,7 @@ async def joint_cumulative_incidence(
         if len(names) > 1:
             withheld.append(f"Gray's test needs exact counts ({ruling.cite('exact_curve')})")
         return Outcome("cumulative-incidence", tables, {"curve": "rounded", **values}, conventions, withheld)
-    exact, entries, small = await _exact(session, plan, own, dealers, ruling)
+    exact, entries, small = await exact_counts(session, plan, own, dealers, ruling)
     hidden = small[0]
     tables = incidence_tables(
         exact[0, :-1],
@@ -145,7 +143,7 @@ async def joint_gray(
             f"do not allow ({ruling.cite('exact_curve')})",
             hint="a log-rank test of one cause, the others as censorings, compares cause-specific hazards instead",
         )
-    exact, _, hidden = await _exact(session, plan, own, dealers, ruling, by_stratum=True)
+    exact, _, hidden = await exact_counts(session, plan, own, dealers, ruling, by_stratum=True)
     if (~hidden).sum(axis=1).max() < 2:
         raise DisclosureRefused(f"fewer than two groups are large enough ({size_rules(ruling)})")
     kept = np.flatnonzero((~hidden).any(axis=0))
@@ -196,68 +194,6 @@ def _hidden(ruling: Ruling, hidden: NDArray[np.bool_]) -> list[str]:
     return [f"{count} of {hidden.size} {what} hidden ({size_rules(ruling)})"] if count else []
 
 
-async def _shared(
-    session: Session,
-    plan: CompetingRisksPlan,
-    own: CompetingRisksContribution | None,
-    dealers: tuple[int, ...],
-    by_stratum: bool,
-) -> tuple[Shared, Shared | None, list[Shared]]:
-    """Pooled numbers of people who leave, (S, K+1, G, T+1), and who enter, (G, T+1); people (S, G) at each data party.
-
-    Not `by_stratum`, S is 1.
-    """
-    strata, causes, groups, points = plan.shape
-    leaving = strata * (causes + 1)
-    mine = None
-    if own is not None:
-        parts = [own.stacked(plan).reshape(leaving, groups, points)]
-        if own.entered is not None:
-            parts.append(own.entered[None].astype(np.int64))
-        mine = M61.from_int64(np.concatenate(parts))
-    shape = (leaving + (plan.entry is not None), groups, points)
-    dealt = list((await deal(session, M61, mine, dealers, shape)).values())
-    pooled = dealt[0]
-    for part in dealt[1:]:
-        pooled = pooled + part
-    session.progress(f"{_KINDS} pooled on shares")
-    counts = [part[:leaving].reshape(strata, causes + 1, groups, points) for part in (pooled, *dealt)]
-    if not by_stratum:
-        counts = [part.sum(0).reshape(1, causes + 1, groups, points) for part in counts]
-    people = [part.sum(3).sum(1) for part in counts[1:]]
-    return counts[0], pooled[leaving] if plan.entry is not None else None, people
-
-
-async def _exact(
-    session: Session,
-    plan: CompetingRisksPlan,
-    own: CompetingRisksContribution | None,
-    dealers: tuple[int, ...],
-    ruling: Ruling,
-    *,
-    by_stratum: bool = False,
-) -> tuple[Counts, Counts | None, NDArray[np.bool_]]:
-    """Opened counts (S, K+1, G, T+1) and entries, 0 in groups that are too small, and which groups these are: (S,
-    G)."""
-    counts, entries, people = await _shared(session, plan, own, dealers, by_stratum)
-    strata, kinds, groups, points = counts.shape
-    session.openings.declare(
-        _KINDS, strata * kinds * groups * points, "pooled counts per stratum, group and time; 0 where suppressed"
-    )
-    if entries is not None:
-        session.openings.declare("entries", groups * points, "pooled people entering, per group and time; 0 likewise")
-    large = await enough_people(session, people, ruling.rules)
-    if large is not None:
-        counts = await multiply(session, large.reshape(strata, 1, groups, 1), counts)
-        if entries is not None:
-            entries = await multiply(session, large[0].reshape(groups, 1), entries)
-    opened = await open_counts(session, counts, _KINDS)
-    came = None if entries is None else await open_counts(session, entries, "entries")
-    # a group that is shown has people
-    hidden = opened.sum(axis=(1, 3)) == 0 if large is not None else np.zeros((strata, groups), np.bool_)
-    return opened, came, hidden
-
-
 async def _rounded(
     session: Session,
     plan: CompetingRisksPlan,
@@ -273,8 +209,8 @@ async def _rounded(
             hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or leave `entry` out",
         )
     edges, times = release_grid(plan.horizon, plan.unit, ruling.rules.time_grid)
-    counts, _, people = await _shared(session, plan, own, dealers, by_stratum=False)
-    curves = await release_rounded_curves(session, counts[0], ruling, edges, _KINDS, [part[0] for part in people])
+    counts, _, people = await shared_counts(session, plan, own, dealers, by_stratum=False)
+    curves = await release_rounded_curves(session, counts[0], ruling, edges, KINDS, [part[0] for part in people])
     tables = rounded_incidence_tables(
         times,
         curves.start,
@@ -286,4 +222,4 @@ async def _rounded(
         conf_type=conf_type,
         conf_level=conf_level,
     )
-    return tables, withheld_lines(ruling, curves.visible, plan.names, times, _KINDS)
+    return tables, withheld_lines(ruling, curves.visible, plan.names, times, KINDS)
