@@ -28,7 +28,7 @@ from mpcstats.stats.disclosure import (
 from mpcstats.stats.lattice import grid_edges
 from mpcstats.types import DisclosureRules
 
-__all__ = ["RoundedCurves", "release_grid", "release_rounded_curves", "step_width", "withheld_lines"]
+__all__ = ["RoundedCurves", "fits_grid", "release_grid", "release_rounded_curves", "step_width", "withheld_lines"]
 
 Counts = NDArray[np.int64]
 
@@ -63,6 +63,15 @@ def release_grid(horizon: int, unit: float, time_grid: float) -> tuple[Counts, N
     width = max(float(time_grid), unit)
     edges = grid_edges(horizon, width, unit)
     return edges, width * np.arange(1, len(edges) + 1, dtype=np.float64)
+
+
+def fits_grid(grid: float, time_grid: float) -> bool:
+    """Whether one grid's points are all among the other's, so that curves on both show no further points.
+
+    Curves on grids of 30 and of 31 days would show two points a day apart.
+    """
+    ratio = max(grid, time_grid) / min(grid, time_grid)
+    return abs(ratio - round(ratio)) <= 1e-9 * ratio
 
 
 def step_width(rules: DisclosureRules) -> int:

@@ -21,7 +21,7 @@ from mpcstats.protocols import deal, multiply
 from mpcstats.runtime import Session, Shared
 from mpcstats.stats import kaplan_meier as km
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.curve_release import release_grid, release_rounded_curves, withheld_lines
+from mpcstats.stats.curve_release import fits_grid, release_grid, release_rounded_curves, withheld_lines
 from mpcstats.stats.disclosure import Ruling, enough_people, open_counts, size_rules
 from mpcstats.stats.lattice import at_risk_before, at_risk_counts, on_grid
 from mpcstats.stats.outcome import Outcome
@@ -102,8 +102,8 @@ async def joint_kaplan_meier(
     Raises
     ------
     DisclosureRefused
-        Late entry where the rules do not let the exact table out: how many come and go cannot be told apart from
-        rounded numbers. Nothing was shared.
+        The rules do not let the exact table out, and people enter late (how many come and go cannot be told apart from
+        rounded numbers) or the request's grid would show other points than the rules' grid. Nothing was shared.
     """
     values = {
         "by": plan.by,
@@ -132,6 +132,11 @@ async def joint_kaplan_meier(
             "curves with late entry are made from the exact table of events and entries, which the rules do not allow "
             f"({ruling.cite('exact_curve')})",
             hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or time since entry",
+        )
+    if plan.grid is not None and not fits_grid(plan.grid, ruling.rules.time_grid):
+        raise DisclosureRefused(
+            f"a grid of {plan.grid:g} shows other points than the rules do ({ruling.cite('time_grid')})",
+            hint="use a whole multiple of it, or a whole part of it, or leave the grid out",
         )
     edges, times = release_grid(plan.points - 1, plan.step, ruling.rules.time_grid)
     counts, people = await _shared_counts(session, plan, own, dealers)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mpcstats.stats.curve_release import release_grid
+from mpcstats.errors import DisclosureRefused
+from mpcstats.runtime import Session
+from mpcstats.sharing.committee import Committee
+from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
+from mpcstats.stats.curve_release import fits_grid, release_grid
+from mpcstats.stats.disclosure import Ruling
+from mpcstats.stats.lattice import on_grid
+from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.survival import Readings, joint_kaplan_meier
+from mpcstats.study.policy import Policy
+from mpcstats.testing.network import run_parties
 
 
 @pytest.mark.parametrize(
@@ -37,3 +47,44 @@ def test_requests_with_other_units_show_no_further_points() -> None:
         edges, times = release_grid(horizon, unit, 30)
         shown.add((tuple(times), tuple(cumulative[edges])))
     assert len(shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "fits"),
+    [(30, True), (60, True), (15, True), (0.5, True), (31, False), (45, False), (20, False), (7, False)],
+)
+def test_grids_that_fit_the_rules(grid: float, fits: bool) -> None:
+    assert fits_grid(grid, 30) == fits
+
+
+def rounded_curve(grid: float | None, seen: list[str]) -> Outcome:
+    rng = np.random.default_rng(2)
+    leave, event = rng.integers(0, 400, 2000), rng.random(2000) < 0.5
+    events, censored = (np.bincount(leave[who], minlength=401)[None] for who in (event, ~event))
+    if grid is not None:
+        events, censored, _ = on_grid(events, censored, grid)
+    plan = SurvivalPlan(None, (), 400, 1.0, "status", (1,), grid=grid)
+    own = SurvivalContribution(events, censored)
+
+    async def program(session: Session) -> Outcome:
+        try:
+            ruling = Ruling(Policy.preset("standard").rules, {})
+            return await joint_kaplan_meier(session, plan, own, (1,), ruling, Readings())
+        finally:
+            seen.extend(session.openings.manifest)
+
+    outcome: Outcome = run_parties(Committee(1, 0), program)[0]
+    return outcome
+
+
+def test_requests_with_other_grids_show_no_further_points() -> None:
+    plain = rounded_curve(None, []).tables["curve"].set_index("time")["events"].cumsum()
+    for grid in (1.0, 15.0, 30.0, 60.0):
+        found = rounded_curve(grid, []).tables["curve"].set_index("time")["events"].cumsum()
+        assert len(found) > 2
+        assert (found == plain[found.index]).all()
+    for grid in (31.0, 45.0, 20.0):
+        seen: list[str] = []
+        with pytest.raises(DisclosureRefused, match="time_grid = 30"):
+            rounded_curve(grid, seen)
+        assert seen == []
