@@ -17,7 +17,7 @@ from bench_primitives import title
 
 from mpcstats.version import __version__
 
-__all__ = ["Report", "machine", "markdown_table", "merged", "text_table", "write_markdown"]
+__all__ = ["Report", "machine", "machine_line", "markdown_table", "merged", "or_blank", "text_table", "write_markdown"]
 
 PACKAGES = ("numpy", "numba", "cryptography", "grpcio", "mpyc", "gmpy2")
 
@@ -115,7 +115,7 @@ def _ratio(probe: list[float], seconds: list[float]) -> float | None:
 
 def text_table(report: Report) -> str:
     """For the terminal."""
-    lines = [_machine_line(report)]
+    lines = [machine_line(report)]
     for m in dict.fromkeys(row["parties"] for row in report.rows):
         lines += [
             "",
@@ -138,9 +138,9 @@ def _text_row(row: dict[str, Any]) -> str:
     return (
         f"{row['title']:<42} {row['size']:>10,} {row['elements_per_second'] / 1e6:9.4f} {_milliseconds(row):9.2f} "
         f"{1e3 * row['cpu_seconds']:9.0f} {row['bytes_per_element']:8.2f} {row['rounds']:6d} "
-        f"{_or_blank(peak, '.0f'):>8} {_or_blank(row['peak_over_input'], '.1f'):>8} "
-        f"{_or_blank(row['of_probe'], '.1%'):>8} {_or_blank(row['of_probe_cpu'], '.1%'):>8} "
-        f"{_or_blank(row['times_mpyc'], ',.0f'):>8}"
+        f"{or_blank(peak, '.0f'):>8} {or_blank(row['peak_over_input'], '.1f'):>8} "
+        f"{or_blank(row['of_probe'], '.1%'):>8} {or_blank(row['of_probe_cpu'], '.1%'):>8} "
+        f"{or_blank(row['times_mpyc'], ',.0f'):>8}"
     )
 
 
@@ -149,11 +149,13 @@ def _milliseconds(row: dict[str, Any]) -> float:
     return 1e3 * float(row["round_seconds"] or row["seconds"])
 
 
-def _or_blank(value: float | None, form: str) -> str:
+def or_blank(value: float | None, form: str) -> str:
+    """A number, or nothing."""
     return "" if value is None else format(value, form)
 
 
-def _machine_line(report: Report) -> str:
+def machine_line(report: Any) -> str:
+    """Where, when, with what, under which load."""
     found = report.machine
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     delay = f", {report.settings['delay_ms']:g} ms delay" if report.settings["delay_ms"] else ""
@@ -174,7 +176,7 @@ def markdown_table(report: Report) -> str:
         ]
         lines += [_markdown_row(row) for row in report.rows if row["parties"] == m]
         lines.append("")
-    return "\n".join([*lines, f"`scripts/bench` on {_machine_line(report)}.", ""])
+    return "\n".join([*lines, f"`scripts/bench` on {machine_line(report)}.", ""])
 
 
 def _markdown_row(row: dict[str, Any]) -> str:
@@ -182,7 +184,7 @@ def _markdown_row(row: dict[str, Any]) -> str:
     if row["round_seconds"] is not None:
         rate = f"{_milliseconds(row):.2f} ms each"
     cells = [row["title"], f"{row['size']:,}", rate, f"{row['bytes_per_element']:.1f}", str(row["rounds"])]
-    cells += [_or_blank(row["of_probe"], ".0%"), _or_blank(row["times_mpyc"], ",.0f")]
+    cells += [or_blank(row["of_probe"], ".0%"), or_blank(row["times_mpyc"], ",.0f")]
     return "| " + " | ".join(cells) + " |"
 
 
