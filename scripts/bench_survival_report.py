@@ -42,7 +42,7 @@ class Report:
         self.mpyc_note = "" if self.mpyc else "MPyC is left out: --mpyc-demos names a checkout of it"
         for row in self.mpyc:
             for ours in self.small:
-                if ours["data"] == row["data"] and "between" in ours:
+                if ours["data"] == row["data"]:
                     row[f"times_{ours['mode']}"] = row["seconds"] / ours["between"]
 
 
@@ -77,8 +77,6 @@ table x, stat. x: how many times faster `between` of the small data is than MPyC
 
 
 def _text_row(title: str, row: Row) -> str:
-    if "missing" in row:
-        return f"{title:<46} {row['missing']}"
     goal, off, cpu = or_blank(row["goal"], ".0f"), or_blank(row["off"], ".0e"), or_blank(row["cpu"], ".1f")
     return (
         f"{title:<46} {row['seconds']:8.2f} {goal:>6} {row['between']:9.3f} {cpu:>7} {row['rounds']:6d} "
@@ -103,7 +101,7 @@ def _goal(row: Row) -> int | None:
 
 def last_person(report: Report) -> list[str]:
     """The seven people whose last one has the event, by everybody."""
-    ours = [f"{row['title']} {row['chi_square']:.4f}" for row in report.small if row["data"] == "last" and "off" in row]
+    ours = [f"{row['title']} {row['chi_square']:.4f}" for row in report.small if row["data"] == "last"]
     mpyc = [f"MPyC {row['chi_square']:.4f}" for row in report.mpyc if row["data"] == "last"]
     answers = ", ".join([f"R {R_LAST:.4f}", *ours, *mpyc])
     return [f"The last of seven people at risk has the event; chi-square: {answers}."]
@@ -130,19 +128,14 @@ def markdown(report: Report) -> str:
 
 
 def _markdown_row(row: Row) -> str:
-    cells = [row["title"]]
-    if "missing" in row:
-        cells += ["not yet", "", "", "", ""]
-    else:
-        cells += [f"{row['seconds']:.2f}", f"{row['between']:.2f}", f"{row['rounds']:,}"]
-        cells += [f"{row['bytes_sent'] / 1e6:.2f}", or_blank(_megabytes(row), ".0f")]
+    cells = [row["title"], f"{row['seconds']:.2f}", f"{row['between']:.2f}", f"{row['rounds']:,}"]
+    cells += [f"{row['bytes_sent'] / 1e6:.2f}", or_blank(_megabytes(row), ".0f")]
     return "| " + " | ".join(cells) + " |"
 
 
 def _markdown_mpyc(report: Report, row: Row) -> str:
     cells = [f"{row['data']}, `{row['form']}`", f"{row['seconds']:.1f} s ({row['last_test_seconds']:.1f} s)"]
     for mode in ("table", "statistic"):
-        found = [ours["between"] for ours in report.small if (ours["data"], ours["mode"]) == (row["data"], mode)
-                 and "between" in ours]  # fmt: skip
-        cells.append(f"{1e3 * found[0]:.0f} ms, {row[f'times_{mode}']:,.0f} times" if found else "not yet")
+        ours = next(ours for ours in report.small if (ours["data"], ours["mode"]) == (row["data"], mode))
+        cells.append(f"{1e3 * ours['between']:.0f} ms, {row[f'times_{mode}']:,.0f} times")
     return "| " + " | ".join(cells) + " |"
