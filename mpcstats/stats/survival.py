@@ -127,17 +127,7 @@ async def joint_kaplan_meier(
         return Outcome(
             "kaplan-meier", tables, {"curve": "exact", **values}, conventions, hidden_text(plan, ruling, pooled.hidden)
         )
-    if plan.entry is not None:
-        raise DisclosureRefused(
-            "curves with late entry are made from the exact table of events and entries, which the rules do not allow "
-            f"({ruling.cite('exact_curve')})",
-            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or time since entry",
-        )
-    if plan.grid is not None and not fits_grid(plan.grid, ruling.rules.time_grid):
-        raise DisclosureRefused(
-            f"a grid of {plan.grid:g} shows other points than the rules do ({ruling.cite('time_grid')})",
-            hint="use a whole multiple of it, or a whole part of it, or leave the grid out",
-        )
+    _refuse_what_rounding_cannot_show(plan, ruling)
     edges, times = release_grid(plan.points - 1, plan.step, ruling.rules.time_grid)
     counts, people = await _shared_counts(session, plan, own, dealers)
     curves = await release_rounded_curves(session, counts, ruling, edges, "events and censorings", people)
@@ -170,6 +160,20 @@ async def joint_kaplan_meier(
         withheld.append(f"the life table needs exact counts ({ruling.cite('exact_curve')})")
         conventions.pop("life table")
     return Outcome("kaplan-meier", tables, {"curve": "rounded", **values}, conventions, withheld)
+
+
+def _refuse_what_rounding_cannot_show(plan: SurvivalPlan, ruling: Ruling) -> None:
+    if plan.entry is not None:
+        raise DisclosureRefused(
+            "curves with late entry are made from the exact table of events and entries, which the rules do not allow "
+            f"({ruling.cite('exact_curve')})",
+            hint="exact_curve = true under [disclosure] in the policy.toml of every party named; or time since entry",
+        )
+    if plan.grid is not None and not fits_grid(plan.grid, ruling.rules.time_grid):
+        raise DisclosureRefused(
+            f"a grid of {plan.grid:g} shows other points than the rules do ({ruling.cite('time_grid')})",
+            hint="use a whole multiple of it, or a whole part of it, or leave the grid out",
+        )
 
 
 def _exact_tables(plan: SurvivalPlan, pooled: Pooled, wanted: Readings) -> dict[str, pd.DataFrame]:
