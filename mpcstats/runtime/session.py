@@ -110,12 +110,13 @@ class Session:
         step, self._step = self._step, self._step + 1
         sends = {j: data for j, data in outgoing.items() if len(data)}
         waits = {j: size for j, size in expected.items() if size}
-        received = await run_together(
-            [
-                *(self._receive(j, step, size) for j, size in waits.items()),
-                self._send(step, sends),
-            ]
-        )
+        if sum(map(len, sends.values())) <= _SHORT:
+            # all of it fits into what a peer reads ahead: nobody waits for anybody to read before it sends
+            await self._send(step, sends)
+            received: list[Buffer | None] = [await self._receive(j, step, size) for j, size in waits.items()]
+        else:
+            waiting = [self._receive(j, step, size) for j, size in waits.items()]
+            received = await run_together([*waiting, self._send(step, sends)])
         accounts = self.accounts
         accounts.rounds += 1
         for j, data in sends.items():

@@ -136,6 +136,8 @@ class GrpcChannel:
     async def receive(self, sender: int, step: int, size: int) -> Buffer:
         """See `Channel.receive`. Messages of more than 1 MiB come as a bytearray, shorter ones as a view."""
         self._stream(sender)
+        if (message := self._inboxes[sender].take(step, size)) is not None:
+            return message
         async with self._patience(sender) as progress:
             return await self._inboxes[sender].get(step, size, progress)
 

@@ -117,6 +117,16 @@ class Inbox:
         message.add(piece.payload)
         self._changed.set()
 
+    def take(self, step: int, size: int) -> Buffer | None:
+        """The message `step` of `size` bytes if it is short and here; None: `get` has to wait, or refuses."""
+        message = self._messages.get(step)
+        if message is None or not message.complete or not message.received == size <= FRAME_BYTES:
+            return None
+        self.ahead_bytes -= message.await_it()
+        self._changed.set()
+        del self._messages[step]
+        return message.content()
+
     async def get(self, step: int, size: int, on_progress: Callable[[], None]) -> Buffer:
         """Wait for the message `step` of `size` bytes; `on_progress` is called whenever a part of it arrives.
 

@@ -143,3 +143,19 @@ async def test_waiting_ends_when_the_sender_has_finished():
     box.finish()
     with pytest.raises(PartyUnreachable, match="before step 0"):
         await waiting
+
+
+async def test_what_is_here_is_taken_without_waiting_and_everything_else_is_not():
+    box = inbox()
+    assert box.take(0, 3) is None  # not here, and this is no wait: nothing is remembered
+    for piece in (*pieces(0, b"abc"), *pieces(1, b"defg"), *pieces(2, bytes(MIB + 1))):
+        await box.put(piece)
+    assert box.take(0, 4) is None  # another length: left for the refusal
+    with pytest.raises(FrameRejected, match="3 bytes where 4 were expected"):
+        await take(box, 0, 4)
+    assert bytes(box.take(0, 3)) == b"abc"
+    assert box.take(0, 3) is None  # once
+    assert bytes(box.take(1, 4)) == b"defg"
+    assert box.take(2, MIB + 1) is None  # in pieces
+    assert await take(box, 2, MIB + 1) == bytes(MIB + 1)
+    assert box.ahead_bytes == 0
