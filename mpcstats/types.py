@@ -21,6 +21,7 @@ _RANGES = {
     "minimum_parties": (1, LARGEST_COUNT),
     "association_minimum_people": (0, LARGEST_COUNT),
     "minimum_allele_count": (0, LARGEST_COUNT),
+    "hits_log10_p": (0, 100),
     "events_per_parameter": (0, LARGEST_COUNT),
 }
 
@@ -60,6 +61,9 @@ class DisclosureRules:
         Pooled copies of the rarer allele; rarer variants are hidden.
     all_variants : bool
         True allows statistics of every variant.
+    hits_log10_p : int
+        -log10 of the largest threshold of p that picks a scan's hits (0: any). A larger threshold would let most
+        variants out.
     small_remainders : bool
         True allows totals of groups of which one party's own numbers leave 1 to `minimum_count` - 1 people: the party
         subtracts them. False hides such groups; the others' total must be 0 or at least `minimum_count`.
@@ -77,6 +81,7 @@ class DisclosureRules:
     association_minimum_people: int
     minimum_allele_count: int
     all_variants: bool
+    hits_log10_p: int
     small_remainders: bool
     events_per_parameter: int
 

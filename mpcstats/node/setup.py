@@ -44,7 +44,7 @@ extends = "standard"
 # Own values in place of the preset's. Of all parties' values the strictest is in force.
 # [disclosure]
 # exact_curve = true    # every time of an event; without it no log-rank test
-# all_variants = true   # effect and standard error of every variant; without it no GWAS
+# all_variants = true   # effect and standard error of every variant; without it a GWAS releases hits alone
 """
 
 

@@ -28,6 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "association_minimum_people": 0,
         "minimum_allele_count": 0,
         "all_variants": True,
+        "hits_log10_p": 0,
         "small_remainders": True,
         "events_per_parameter": 0,
     },
@@ -43,6 +44,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "association_minimum_people": 500,
         "minimum_allele_count": 20,
         "all_variants": False,
+        "hits_log10_p": 5,
         "small_remainders": False,
         "events_per_parameter": 10,
     },
@@ -61,6 +63,7 @@ class _Disclosure(BaseModel):
     association_minimum_people: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     minimum_allele_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     all_variants: bool | None = None
+    hits_log10_p: int | None = Field(default=None, ge=0, le=100)
     small_remainders: bool | None = None
     events_per_parameter: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
 

@@ -12,7 +12,7 @@ import pytest
 import mpcstats as ms
 from mpcstats.field import M127
 from mpcstats.runtime import Session, Shared
-from mpcstats.stats.association import linear
+from mpcstats.stats.association import statistics
 from mpcstats.stats.association.missing import missing_openings
 from tests.sdk.test_local import genotype_sites
 
@@ -23,7 +23,7 @@ Opened = dict[str, list[tuple[list[int], int]]]
 def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     """Per name, the integers that party 1 sees, and their fraction bits."""
     seen: Opened = {}
-    real = linear.open_declared
+    real = statistics.open_declared
 
     async def watched(session: Session, x: Shared, name: str) -> Any:
         value = await real(session, x, name)
@@ -31,7 +31,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
             seen.setdefault(name, []).append((M127.to_signed(value).ravel().tolist(), x.fraction_bits))
         return value
 
-    monkeypatch.setattr(linear, "open_declared", watched)
+    monkeypatch.setattr(statistics, "open_declared", watched)
     return seen
 
 

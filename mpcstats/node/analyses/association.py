@@ -11,6 +11,7 @@ from mpcstats.node.datasource import Records
 from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
+from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.association import GwasSpec
@@ -38,7 +39,9 @@ def _prepare(
 
 async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> Outcome:
     labels = _unlabelled(run.plan.variant_count) if run.variants is None else run.variants
-    return await joint_linear_scan(run.session, run.plan, run.own, run.dealers, run.ruling, labels)
+    spec = run.spec
+    options = ScanOptions(spec.missing, spec.release, spec.threshold, spec.genomic_control)
+    return await joint_linear_scan(run.session, run.plan, run.own, run.dealers, run.ruling, labels, options)
 
 
 def _unlabelled(count: int) -> pd.DataFrame:

@@ -20,14 +20,29 @@ class AssociationMethods(Methods):
         phenotype: str,
         covariates: Sequence[str] | str = (),
         model: Literal["linear"] = "linear",
-        release: Literal["all"] = "all",
+        missing: Literal["complete", "mean"] = "complete",
+        release: Literal["all", "hits"] = "all",
+        threshold: float = 5e-8,
+        genomic_control: bool = True,
         dataset: str = "main",
         policy: str | None = None,
     ) -> GwasResult:
         """Regression of a phenotype on every variant and the covariates, as PLINK 2 `--glm`.
 
-        Reveals effect and standard error of every variant that passes the rules, the people with a call and the
-        rarer allele per variant, and the pooled means and covariances of phenotype and covariates.
+        Parameters
+        ----------
+        missing : {"complete", "mean"}
+            People without a call of a variant are left out of it (PLINK), or have its pooled mean (regenie, hail);
+            then no call counts are opened but those of released variants.
+        release : {"all", "hits"}
+            Statistics of every variant, or of those alone whose p is below `threshold`. The test of the others is made
+            on shares, and stays there.
+        genomic_control : bool
+            With hits: also lambda, to three decimals.
+
+        Reveals the pooled means and covariances of phenotype and covariates. With all: effect and standard error of
+        every variant that passes the rules, the people with a call and the rarer allele. With hits: which variants
+        these are, the same for them, and, with complete cases, everybody's people with a call.
         """
         return self._ask(
             GwasResult,
@@ -35,7 +50,10 @@ class AssociationMethods(Methods):
             phenotype=phenotype,
             covariates=names(covariates),
             model=model,
+            missing=missing,
             release=release,
+            threshold=threshold,
+            genomic_control=genomic_control,
             dataset=dataset,
             policy=policy,
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
 from mpcstats.field import M127, Elements
-from mpcstats.protocols import at_least, inner_product, multiply, sum_of_inputs, truncate
+from mpcstats.protocols import at_least, floor_shift, inner_product, multiply, sum_of_inputs, truncate
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.protocols.solve import NEWTON_STEPS, masked_openings, reciprocal_near_one, solve_near_identity
 from mpcstats.runtime import Session, Shared, concatenate, local
@@ -28,10 +28,10 @@ _BALANCE_BITS = 24
 """Fraction bits of E in the test of its norm: squares of small numbers, compared with 1/4."""
 
 _EXACT_BITS = 50
-"""Fraction bits of sums: with those of two solutions and of a reciprocal, they must leave room for the number."""
+"""Fraction bits of sums: with those of two solutions, they must leave room for the number."""
 
-_RELEASED_BITS = 122
-"""Fraction bits of the opened numbers, at most: they are below 2^3, and need no mask."""
+_PRECISE_BITS, _RATE_BITS, _STEP_BITS, _INVERSE_BITS, _SUM_BITS = 60, 30, 50, 46, 74
+"""Fraction bits of s_yy, of the public factor beside it, of the last step to its reciprocal, of that, of the sums."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class MissingTerms:
     Attributes
     ----------
     exact : Shared (V, order, order + 1)
-        E without the last row, e'e.
+        E without the last row.
+    corner : Shared (V,)
+        e'e.
     u : Shared (V, order + 1)
     gg : Shared (V,)
     coarse : Shared (V, order + 1, order + 2)
@@ -55,6 +57,7 @@ class MissingTerms:
     """
 
     exact: Shared
+    corner: Shared
     u: Shared
     gg: Shared
     coarse: Shared
@@ -64,8 +67,8 @@ class MissingTerms:
 
 def missing_openings(order: int, variants: int) -> int:
     """Bounded masks of `corrected_sums` for so many variants."""
-    # the two solutions, their rounding, and the reciprocal of the residual's own sum of squares
-    return masked_openings(order, variants, 2) + variants * (2 * order + 1 + 2 * NEWTON_STEPS + 1)
+    # the two solutions, and the reciprocal of the residual's own sum of squares
+    return masked_openings(order, variants, 2) + variants * (1 + 2 * NEWTON_STEPS + 1)
 
 
 async def share_missing_terms(
@@ -83,7 +86,7 @@ async def share_missing_terms(
     if calls is not None:
         exact, scaled = await local(session, _terms, model, calls[:, partial], rates)
     products = order * (order + 1)
-    fine = await _sum(session, exact, (count, products + order + 2), dealers, _EXACT_BITS)
+    fine = await _sum(session, exact, (count, products + order + 3), dealers, _EXACT_BITS)
     coarse = await _sum(session, scaled, (count, order + 1, order + 2), dealers, _solver_fraction(session))
     # (I - E) / rate - I; the identity's part is public and added below
     rough = await _sum(
@@ -95,6 +98,7 @@ async def share_missing_terms(
     )
     return MissingTerms(
         fine[:, :products].reshape(count, order, order + 1),
+        fine[:, products + order + 2],
         fine[:, products : products + order + 1],
         fine[:, products + order + 1],
         coarse,
@@ -104,13 +108,14 @@ async def share_missing_terms(
 
 
 def _terms(model: NullModel, calls: NDArray[np.int8], rates: Floats) -> tuple[Floats, Floats]:
-    """Own terms: exact (V, order (order + 1) + order + 2), and over the call rates (V, order + 1, order + 2)."""
+    """Own terms: exact (V, order (order + 1) + order + 3), and over the call rates (V, order + 1, order + 2)."""
     rows = np.column_stack([model.basis, model.residual])
     own = _own_terms(rows, calls < 0)
     g = np.maximum(calls, 0).astype(np.float64)
     u = (rows.T @ g / np.sqrt(model.people)).T
     squares = np.einsum("ij,ij->j", g, g) / model.people
-    exact = np.column_stack([own[:, : model.order].reshape(len(own), model.order * (model.order + 1)), u, squares])
+    most = own[:, : model.order].reshape(len(own), model.order * (model.order + 1))
+    exact = np.column_stack([most, u, squares, own[:, model.order, model.order]])
     return exact, np.concatenate([own, u[:, :, None]], axis=2) / rates[:, None, None]
 
 
@@ -145,50 +150,68 @@ def _solver_fraction(session: Session) -> int:
     return fraction
 
 
-async def corrected_sums(session: Session, terms: MissingTerms) -> tuple[Shared, Shared]:
+async def corrected_sums(session: Session, terms: MissingTerms) -> tuple[Shared, Shared, Floats]:
     """s_xx and s_xy over the people with a call, both divided by s_yy: effect and standard error, and nothing more.
 
-    s_yy itself would tell about the people without a call: of a single one, the residual. The sums are multiplied on
-    shares by an approximation of 1 / s_yy, which cancels in the effect and shifts the standard error by half its error.
+    s_yy itself would tell about the people without a call: of a single one, the residual.
 
     Returns
     -------
-    (ok, sums)
+    (ok, sums, rates)
         ok in M127 (V,): 1 where (I - E) / rate is within 1/2 of the identity (Frobenius norm); elsewhere the sums mean
-        nothing. sums: s_xx and s_xy, times rate / s_yy: (2, V). Reveals nothing.
+        nothing. sums: s_xx and s_xy, times a public rate (V,) / s_yy: (2, V). Relative error 2^-44. Reveals nothing.
     """
-    count, order = terms.exact.shape[:2]
-    u, gy = terms.u[:, :order], terms.u[:, order]
+    order = terms.exact.shape[1]
     ok = await _balanced(session, terms)
     matrix, sides, corner = await _safe_systems(session, terms, ok)
     solution = await solve_near_identity(session, matrix, sides, _INTEGER)  # (V, order, 2): w and z
-    inverse = await _inverse_square(session, corner, sides[:, :, 1], solution[:, :, 1])
-    # w and z such that their products with the sums and with the reciprocal fit
-    spare = inverse.fraction_bits - (_RELEASED_BITS - _EXACT_BITS - inverse.fraction_bits) // 2
-    if spare > 0:
-        solution = await truncate(session, solution, spare, _INTEGER)
-    f_exact, f_solver = _EXACT_BITS, solution.fraction_bits
-    identity = encode(M127, np.broadcast_to(np.eye(order), (count, order, order)), f_exact, 7)
+    inverse = await _rough_inverse(session, corner, sides[:, :, 1], solution[:, :, 1])
+    s_yy, sums = await _exact_sums(session, terms, solution[:, :, 0], solution[:, :, 1], order)
+    inverse, rates = await _polished(session, s_yy, inverse, terms.rates)
+    return ok, await multiply(session, sums, inverse.reshape(1, inverse.size)), rates
+
+
+async def _exact_sums(session: Session, terms: MissingTerms, w: Shared, z: Shared, order: int) -> tuple[Shared, Shared]:
+    """s_yy (V,) and (s_xx, s_xy) (2, V), off by the squares of the errors of w ~ A^-1 u and z ~ A^-1 b."""
+    count, solver = terms.corner.size, w.fraction_bits
+    u, gy = terms.u[:, :order], terms.u[:, order]
+    identity = encode(M127, np.broadcast_to(np.eye(order), (count, order, order)), _EXACT_BITS, 7)
     a = (-terms.exact[:, :, :order]).plus(identity)
-    b = -terms.exact[:, :, order]
-    w, z = solution[:, :, 0], solution[:, :, 1]
-    aw = await inner_product(session, a, w.reshape(count, 1, order), axis=2)
-    # s_xx = g'g - w.(2u - A w); s_xy = g'y - w.b - z.(u - A w)
-    u2, b2 = u.shifted(f_exact + f_solver), b.shifted(f_exact + f_solver)
-    left = concatenate([x.reshape(1, count, order) for x in (w, w, z)])
-    right = concatenate([x.reshape(1, count, order) for x in (u2 + u2 - aw, b2, u2 - aw)])
+    both = concatenate([x.reshape(1, count, 1, order) for x in (w, z)])
+    images = await inner_product(session, a.reshape(1, count, order, order), both, axis=3)
+    aw, az = images[0], images[1]
+    # s_xx = g'g - w.(2u - A w); s_xy = g'y - w.b - z.(u - A w); s_yy = 1 - e'e - z.(2b - A z)
+    u, b = u.shifted(_EXACT_BITS + solver), (-terms.exact[:, :, order]).shifted(_EXACT_BITS + solver)
+    left = concatenate([x.reshape(1, count, order) for x in (w, w, z, z)])
+    right = concatenate([x.reshape(1, count, order) for x in (u + u - aw, b, u - aw, b + b - az)])
     product = await inner_product(session, left, right, axis=2)
-    scale = f_exact + 2 * f_solver
+    scale = _EXACT_BITS + 2 * solver
     s_xx = terms.gg.shifted(scale) - product[0]
     s_xy = gy.shifted(scale) - product[1] - product[2]
-    sums = concatenate([s_xx.reshape(1, count), s_xy.reshape(1, count)])
-    return ok, await multiply(session, sums, inverse.reshape(1, count))
+    s_yy = (-terms.corner.shifted(scale)).plus_int(1 << scale) - product[3]
+    sums = concatenate([x.reshape(1, count) for x in (s_xx, s_xy)])
+    return await _cut(session, s_yy, _PRECISE_BITS), await _cut(session, sums, _SUM_BITS)
 
 
-async def _inverse_square(session: Session, corner: Shared, b: Shared, z: Shared) -> Shared:
+async def _cut(session: Session, x: Shared, fraction: int) -> Shared:
+    drop = x.fraction_bits - fraction
+    return (await floor_shift(session, x.with_fraction_bits(0), drop)).with_fraction_bits(fraction)
+
+
+async def _rough_inverse(session: Session, corner: Shared, b: Shared, z: Shared) -> Shared:
     """rate / s_yy (V,) with the solver's fraction bits, from s_yy / rate = corner - z.b, which is within [1/2, 3/2]."""
     explained = await truncate(session, local_product(z, b).sum(1), b.fraction_bits, _INTEGER)
     return await reciprocal_near_one(session, corner - explained, _INTEGER)
+
+
+async def _polished(session: Session, s_yy: Shared, inverse: Shared, rates: Floats) -> tuple[Shared, Floats]:
+    """1 / (q s_yy) by one Newton step, and 1 / q, for public multiples q of 2^-30 next to 1 / rate."""
+    q = np.rint(np.ldexp(1 / rates, _RATE_BITS)).astype(np.int64)
+    scaled = s_yy.times(M127.from_int64(q)).with_fraction_bits(_PRECISE_BITS + _RATE_BITS)
+    product = await multiply(session, scaled, inverse)
+    error = await _cut(session, (-product).plus_int(1 << product.fraction_bits), _STEP_BITS)
+    better = await multiply(session, inverse, error.plus_int(1 << _STEP_BITS))
+    return await _cut(session, better, _INVERSE_BITS), np.ldexp(1.0 / q, _RATE_BITS)
 
 
 async def _balanced(session: Session, terms: MissingTerms) -> Shared:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import pandas as pd
+from pydantic import Field
 
 from mpcstats.errors import SpecError
+from mpcstats.stats.association.options import GENOME_WIDE, SMALLEST_P
 from mpcstats.stats.contributions.association import MAX_COVARIATES, MAX_FEW, AssociationPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Dictionary
@@ -27,8 +29,14 @@ class GwasSpec(AnalysisSpec):
     """Column."""
     model: Literal["linear"] = "linear"
     """The regression."""
-    release: Literal["all"] = "all"
-    """Variants whose statistics are released."""
+    missing: Literal["complete", "mean"] = "complete"
+    """People without a call of a variant: complete leaves them out of it (PLINK), mean gives them its pooled mean."""
+    release: Literal["all", "hits"] = "all"
+    """Variants whose statistics are released: all, or those alone whose p is below the threshold."""
+    threshold: float = Field(default=GENOME_WIDE, ge=SMALLEST_P, lt=1, allow_inf_nan=False)
+    """Of p, for hits."""
+    genomic_control: bool = True
+    """With hits, also lambda."""
 
 
 def _plan(spec: GwasSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> AssociationPlan:

@@ -1,0 +1,66 @@
+"""Genomic-control lambda of variants whose statistics stay on shares: the median found by halving an interval."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtrit
+
+from mpcstats.protocols import at_least, multiply
+from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.stats.association.statistics import Evidence
+from mpcstats.stats.disclosure import open_counts
+
+__all__ = ["LARGEST_LAMBDA", "hidden_lambda"]
+
+LARGEST_LAMBDA = 8.0
+_STEPS = 13
+"""Halvings of 0 to 8: lambda is exact to 0.0005."""
+
+_MEDIAN_CHI_SQUARE = float(ndtri(0.75)) ** 2
+
+_BIT = "lambda"
+
+
+async def hidden_lambda(
+    session: Session, people: int, order: int, parts: list[tuple[Evidence, Shared]]
+) -> float | None:
+    """Median of the chi-squares of all variants over its expectation.
+
+    Parameters
+    ----------
+    parts : list of (Evidence, Shared)
+        Per block, and 1 where the variant counts.
+
+    Returns
+    -------
+    float or None
+        To 0.0005; of an even number of variants, from the lower one in the middle. LARGEST_LAMBDA if it is larger.
+        None without a variant.
+
+    Reveals
+    -------
+    One bit per halving: the digits of lambda, and no more. The number of variants that count stays on shares.
+    """
+    if not parts:
+        return None
+    session.openings.declare(
+        _BIT, _STEPS, "genomic control, digit by digit: is lambda above the middle of what is left"
+    )
+    evidence = Evidence.joined([part for part, _ in parts])
+    counts = concatenate([bits for _, bits in parts])
+    total, low, high = counts.sum(0), 0.0, LARGEST_LAMBDA
+    degrees = people - order - 1
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        # the t whose two-sided p is that of chi-square `middle` times the expected median
+
+        t = stdtrit(degrees, ndtr(-np.sqrt(middle * _MEDIAN_CHI_SQUARE))) ** 2
+        beyond = await evidence.beyond(session, np.full(evidence.rate.size, t / (degrees + t)))
+        above = (await multiply(session, beyond, counts)).sum(0)
+        # the median is above the middle when more than half of all variants are
+        more = await at_least(session, (above.times_int(2) - total).reshape(1), 1)
+        if (await open_counts(session, more, _BIT))[0]:
+            low = middle
+        else:
+            high = middle
+    return high if high == LARGEST_LAMBDA else (low + high) / 2

@@ -1,0 +1,227 @@
+"""A scan: blocks of variants, one after the other, and what is opened of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from mpcstats.field import M61, M127, Elements
+from mpcstats.protocols import multiply, sum_of_inputs
+from mpcstats.runtime import Session, Shared, local
+from mpcstats.stats.association.alleles import CALLED, PASSES, RARER, AlleleCounts, count_alleles
+from mpcstats.stats.association.complete import complete_statistics, partial_statistics, pool_sums
+from mpcstats.stats.association.imputed import count_bits, imputed_statistics
+from mpcstats.stats.association.null_model import NullModel
+from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.statistics import Evidence, Statistics
+from mpcstats.stats.contributions.association import AssociationContribution
+from mpcstats.stats.disclosure import Ruling, open_counts
+
+__all__ = ["BALANCED", "HITS", "Block", "Scan"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bits = NDArray[np.bool_]
+
+BALANCED, HITS = "missing calls balanced", "variant is a hit"
+_XX, _XY, _XX_OVER, _XY_OVER = "s_xx", "s_xy", "s_xx over s_yy", "s_xy over s_yy"
+
+_BLOCK_CELLS = 1 << 22
+
+
+@dataclass
+class Block:
+    """Opened numbers of the variants start, start + 1, ...; where calls are missing, the sums are over s_yy.
+
+    `shown`: variants of which anything was opened but a bit. Other arrays mean nothing elsewhere.
+    """
+
+    start: int
+    observed: Ints
+    shown: Bits
+    a1_is_alt: Bits
+    passes: Bits
+    solvable: Bits
+    s_xx: Floats
+    s_xy: Floats
+
+    @classmethod
+    def empty(cls, start: int, size: int) -> Block:
+        """Nothing is opened yet."""
+        yes, no, zeros = np.ones(size, np.bool_), np.zeros(size, np.bool_), np.zeros(size)
+        return cls(start, np.zeros(size, np.int64), no, yes, yes.copy(), yes.copy(), zeros, zeros.copy())
+
+
+@dataclass
+class Scan:
+    """One run over all variants.
+
+    Attributes
+    ----------
+    evidence : list of (Evidence, Shared)
+        With "hits": what lambda is made of, and 1 where the variant counts in it; block by block.
+    """
+
+    session: Session
+    model: NullModel
+    own: AssociationContribution | None
+    dealers: tuple[int, ...]
+    ruling: Ruling
+    options: ScanOptions
+    evidence: list[tuple[Evidence, Shared]] = field(default_factory=list)
+
+    def declare(self, count: int) -> None:
+        """Enter what a scan of `count` variants opens in the manifest."""
+        hits = self.options.release == "hits"
+        which = "per hit" if hits else "per variant"
+        entries = [(CALLED, "people with a call, pooled" + ("" if self._imputes else ", of every variant"))]
+        entries += [(RARER, f"{which}, which of the two alleles is rarer in the pooled data")]
+        if hits:
+            entries += [(HITS, "per variant, whether p is below the threshold and enough copies of both alleles exist")]
+        else:
+            entries += [(PASSES, "per variant, whether enough copies of the rarer allele exist")]
+        entries += [
+            (_XX, f"{which}, sum of squares after the covariates"),
+            (_XY, f"{which}, sum of products with the phenotype after the covariates"),
+        ]
+        if not self._imputes:
+            if not hits:
+                entries += [(BALANCED, "per variant with missing calls, whether its regression can be solved")]
+            entries += [
+                (_XX_OVER, f"{which} with missing calls, over the sum of squares of the phenotype"),
+                (_XY_OVER, f"{which} with missing calls, over the sum of squares of the phenotype"),
+            ]
+        for name, why in entries:
+            self.session.openings.declare(name, count, why)
+
+    @property
+    def _imputes(self) -> bool:
+        return self.options.missing == "mean"
+
+    def ranges(self, count: int) -> Iterator[tuple[int, int]]:
+        """Blocks of variants: every party uses the same, from public numbers."""
+        size = max(64, min(4096, _BLOCK_CELLS // self.model.people))
+        for start in range(0, count, size):
+            yield start, min(count, start + size)
+
+    async def block(self, span: tuple[int, int]) -> Block:
+        """Scan some variants."""
+        calls = None if self.own is None else await local(self.session, self.own.read, *span)
+        size = span[1] - span[0]
+        block = Block.empty(span[0], size)
+        if self.options.release == "hits":
+            # bits of two fields do not mix: significance is decided in M127
+            counts = await count_alleles(self.session, M127, calls, size, self.dealers)
+        else:
+            counts = await count_alleles(self.session, M61, calls, size, self.dealers)
+            block.observed = await counts.open_called(self.session)
+            await self._open_alleles(block, counts)
+        if self._imputes:
+            found = await self._imputed(calls, block, counts)
+        else:
+            if self.options.release == "hits":
+                block.observed = await counts.open_called(self.session)
+            found = await self._complete_cases(calls, block)
+        if self.options.release == "hits":
+            await self._open_hits(block, counts, found)
+        else:
+            await self._open_all(block, found)
+        return block
+
+    async def _open_alleles(self, block: Block, counts: AlleleCounts) -> None:
+        block.a1_is_alt = await counts.open_a1(self.session)
+        block.passes = await counts.open_passes(self.session, block.observed, block.a1_is_alt, self._minimum)
+
+    async def _imputed(
+        self, calls: NDArray[np.int8] | None, block: Block, counts: AlleleCounts
+    ) -> list[tuple[Ints, Statistics]]:
+        session, model, size = self.session, self.model, block.observed.size
+        if self.options.release == "hits":
+            called: Shared | Ints = counts.called
+            copies = counts.copies
+        else:
+            called = block.observed
+            copies = await sum_of_inputs(session, M127, _copies(calls), self.dealers, (size,))
+        return [(np.arange(size), await imputed_statistics(session, model, calls, copies, called, self.dealers))]
+
+    # --- complete cases ---------------------------------------------------------------------------------------------
+
+    async def _complete_cases(self, calls: NDArray[np.int8] | None, block: Block) -> list[tuple[Ints, Statistics]]:
+        """Statistics of variants with and without missing calls, if they pass."""
+        session, model, observed = self.session, self.model, block.observed
+        wanted = block.passes & (observed > model.order + 1)
+        sums = await pool_sums(session, model, calls, observed.size, self.dealers)
+        found = []
+        complete = np.flatnonzero(wanted & (observed == model.people))
+        if complete.size:
+            found.append((complete, await complete_statistics(session, sums, complete)))
+        partial = np.flatnonzero(wanted & (observed < model.people))
+        if partial.size:
+            called = observed[partial]
+            statistics = await partial_statistics(session, model, calls, partial, called, self.dealers)
+            found.append((partial, statistics))
+        return found
+
+    @property
+    def _minimum(self) -> int:
+        return max(1, self.ruling.rules.minimum_allele_count)
+
+    # --- what is opened -----------------------------------------------------------------------------------------------
+
+    async def _open_all(self, block: Block, found: list[tuple[Ints, Statistics]]) -> None:
+        session = self.session
+        if self._imputes:
+            kept = np.flatnonzero(block.passes)
+            found = [(which[kept], statistics[kept]) for which, statistics in found]
+        for which, statistics in found:
+            kept = np.arange(which.size)
+            if statistics.valid is not None:
+                balanced = await open_counts(session, statistics.valid, BALANCED) == 1
+                block.solvable[which], kept = balanced, np.flatnonzero(balanced)
+            await self._open(block, which[kept], statistics[kept])
+
+    async def _open_hits(self, block: Block, counts: AlleleCounts, found: list[tuple[Ints, Statistics]]) -> None:
+        session = self.session
+        for which, statistics in found:
+            bits = await counts[which].common(session, self._minimum)
+            if statistics.valid is not None:
+                bits = await multiply(session, bits, statistics.valid)
+            evidence = await statistics.evidence(session)
+            if self.options.genomic_control:
+                self.evidence.append((evidence, await multiply(session, bits, await evidence.varies(session))))
+            beyond = await evidence.beyond(session, self._critical(block.observed[which]))
+            hits = np.flatnonzero(await open_counts(session, await multiply(session, bits, beyond), HITS) == 1)
+            if not hits.size:
+                continue
+            where, its = which[hits], counts[which[hits]]
+            if self._imputes:
+                block.observed[where] = await its.open_called(session)
+            block.a1_is_alt[where] = await its.open_a1(session)
+            await self._open(block, where, statistics[hits])
+
+    def _critical(self, observed: Ints) -> Floats:
+        """r^2 beyond which p is below the threshold."""
+        people = np.full(observed.size, self.model.people) if self._imputes else observed
+        degrees = np.maximum(people - self.model.order - 1, 1)
+        t = stdtrit(degrees, self.options.threshold / 2) ** 2
+        return np.asarray(t / (degrees + t), np.float64)
+
+    async def _open(self, block: Block, which: Ints, statistics: Statistics) -> None:
+        if not which.size:
+            return
+        names = (_XX, _XY) if statistics.valid is None else (_XX_OVER, _XY_OVER)
+        square, product = await statistics.open(self.session, *names)
+        if self._imputes:
+            part = block.observed[which] / (1 << count_bits(self.model.people))
+            square, product = square / part**2, product / part
+        block.s_xx[which], block.s_xy[which] = square / statistics.rate, product / statistics.rate
+        block.shown[which] = True
+
+
+def _copies(calls: NDArray[np.int8] | None) -> Elements | None:
+    """Own copies of ALT (V,)."""
+    return None if calls is None else M127.from_int64(np.maximum(calls, 0).sum(axis=0, dtype=np.int64))
