@@ -7,7 +7,6 @@ Greenwood's sum.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.exact_time.fixed_logs import fixed_log, fixed_square
 from mpcstats.stats.exact_time.rows import Rows
 
-__all__ = ["FRACTION", "GONE", "Crossings", "Sums", "crossings", "landmark_sums", "level_counts", "row_sums"]
+__all__ = ["FRACTION", "GONE", "Crossings", "Sums", "crossings", "landmark_sums", "row_sums"]
 
 FRACTION = 50
 """Fraction bits of -log S and of Greenwood's sum; squares have twice as many."""
@@ -60,34 +59,6 @@ def landmark_sums(rows: Rows) -> Sums:
     return Sums(*(rows.more.times(c).sum(1).with_fraction_bits(FRACTION) for c in wide))
 
 
-# --- where a curve lies between public levels ------------------------------------------------------------------------
-
-
-async def level_counts(session: Session, sums: Sums, levels: Sequence[tuple[int, int]], z: float) -> Shared:
-    """How many of the levels (fractions) S, its lower and its upper limit reach: (3, points), for sums (points,).
-
-    Limits are exp(log S -+ z sqrt(Greenwood's sum)): R's "log" type, without a root or an exponential. Two comparisons
-    and two products for each point and level; reveals nothing.
-    """
-    points = sums.hazard.size
-    logs = M127.from_ints([[fixed_log(denominator, numerator, FRACTION) for numerator, denominator in levels]])
-    above = (-sums.hazard.reshape(points, 1)).plus(logs)
-    reached, beyond = await _sides(session, above, sums.greenwood.reshape(points, 1), z)
-    both = await multiply(session, reached, beyond)
-    # lower: above the level by more than the margin; upper: not below it by more than the margin
-    upper = (both - beyond).plus_int(1)
-    return concatenate([x.sum(1).reshape(1, points) for x in (reached, both, upper)])
-
-
-async def _sides(session: Session, distance: Shared, greenwood: Shared, z: float) -> tuple[Shared, Shared]:
-    """[distance >= 0] and [distance^2 >= z^2 greenwood]."""
-    square = await multiply(session, distance, distance)
-    difference = square - _margin(greenwood, z)
-    flat = concatenate([distance.with_fraction_bits(0).reshape(distance.size), _plain(difference)])
-    bits = await at_least(session, flat, 0)
-    return bits[: distance.size].reshape(*distance.shape), bits[distance.size :].reshape(*distance.shape)
-
-
 def _margin(greenwood: Shared, z: float) -> Shared:
     """z^2 times Greenwood's sum."""
     return greenwood.times_int(fixed_square(z, FRACTION)).with_fraction_bits(2 * FRACTION)
@@ -112,14 +83,10 @@ class Crossings:
         0 where there is none.
     exists : Shared
         0 or 1.
-    at_risk, events : Shared
-        People at risk at the row, and events up to it; 0 where there is none.
     """
 
     twice_time: Shared
     exists: Shared
-    at_risk: Shared
-    events: Shared
 
 
 async def crossings(session: Session, rows: Rows, z: float) -> Crossings:
@@ -158,8 +125,5 @@ async def _first(session: Session, rows: Rows, seen: Shared) -> Crossings:
     kinds, lists, count = seen.shape
     before = concatenate([seen[:, :, :1].times_int(0), seen[:, :, :-1]], axis=2)
     here = seen - before
-    at_risk = here.times(M127.from_int64(rows.at_risk)).sum(2)
-    carried = concatenate([x.reshape(1, 1, lists, count) for x in (rows.twice_time, rows.event.cumsum(1))])
-    found = await inner_product(session, here.reshape(1, kinds, lists, count), carried, 3)
-    exists = seen[:, :, count - 1 :].reshape(kinds, lists)
-    return Crossings(found[0], exists, at_risk, found[1])
+    times = rows.twice_time.reshape(1, lists, count)
+    return Crossings(await inner_product(session, here, times, 2), seen[:, :, count - 1 :].reshape(kinds, lists))

@@ -13,15 +13,11 @@ from mpcstats.protocols import at_least, inner_product, multiply
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.contributions.exact_time import ExactTimeContribution, ExactTimePlan
 from mpcstats.stats.disclosure import Ruling, number_bits
-from mpcstats.stats.exact_time.release import (
-    Landmarks,
-    Medians,
-    check_landmarks,
-    declare_curves,
-    open_curves,
-)
+from mpcstats.stats.exact_time.release import Curves, Opened, declare_curves, open_curves
+from mpcstats.stats.exact_time.rounded import open_rounded_curves
 from mpcstats.stats.exact_time.rows import check_rows, curve_rows, pooled_rows
 from mpcstats.stats.exact_time.scores import check_exact_time_weights, rows_moments
+from mpcstats.stats.kaplan_meier import ROUNDED_NOTE
 from mpcstats.stats.logrank import weights_text
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.secure_logrank.moments import Moments
@@ -80,15 +76,15 @@ async def joint_exact_time(
     -------
     Outcome
         Tables landmarks (group, time, survival, standard_error, lower, upper), medians (group, records, events, median,
-        lower, upper) and groups, and the values of the test, as far as asked for.
+        lower, upper) and groups, and the values of the test, as far as asked for. Without `exact_curve` also curve, the
+        rounded curve that landmarks and medians are read off.
 
     Reveals
     -------
-    People at start of each group (`disclosure.release_counts`, leave-one-out check). With `exact_curve`: log S and its
-    variance at the landmarks, and the times of medians and limits. Otherwise survival and its limits at the landmarks,
-    in steps of `rounding_base` people, and hidden where fewer than `at_risk_floor` people are left or fewer than
-    `step_minimum` events happened since the landmark before; medians and limits on the grid, with `minimum_count`
-    people on both sides. The test opens what `joint_logrank_statistic` does.
+    With `exact_curve`: people at start of each group (`disclosure.release_counts`, leave-one-out check), log S and its
+    variance at the landmarks, and the times of medians and limits. Otherwise what `joint_kaplan_meier` opens of these
+    people under the same rules, and so nothing more beside it; see `rounded`. The test opens what
+    `joint_logrank_statistic` does.
 
     Raises
     ------
@@ -97,7 +93,7 @@ async def joint_exact_time(
     RangeError
         Too many rows, with the cost.
     DisclosureRefused
-        Landmarks off the grid that the rules ask for, or a group that is too small for a test.
+        A group is too small for a test.
     DataError
         Own people do not fit the plan. Nothing was sent.
 
@@ -106,32 +102,47 @@ async def joint_exact_time(
     The merge is the cost (`check_rows`): 300 rows of three parties take 1,800 comparisons, 3,000 rows 26,000 and 20,000
     rows 220,000 (45 MB sent by each party, 460 rounds).
     """
-    marks = check_landmarks(plan, landmarks, ruling)
+    asked = Curves(plan.landmarks(landmarks), medians, conf_level)
     test = _checked_test(plan, weights, trend) if logrank else None
-    if not (marks or medians or test):
+    curves = medians or bool(asked.landmarks)
+    if not (curves or test):
         raise SpecError("no landmarks, medians or test were asked for")
     if not 0 < conf_level < 1:
         raise SpecError(f"the confidence level lies between 0 and 1, not at {conf_level}")
-    if marks or medians:
-        check_rows(session, len(dealers), plan.rows, plan.group_count, 2 + len(marks))
+    exact = ruling.rules.exact_curve
+    if curves and exact:
+        check_rows(session, len(dealers), plan.rows, plan.group_count, 2 + len(asked.landmarks))
     if test:
         check_rows(session, len(dealers), plan.rows, 1, 1 + plan.group_count)
-    tables: dict[str, pd.DataFrame] = {}
     values: dict[str, Any] = {"by": plan.by, "conf_type": "log", "conf_level": conf_level}
+    conventions = _conventions(plan, test is not None or exact)
+    tables: dict[str, pd.DataFrame] = {}
     withheld: list[str] = []
-    if marks or medians:
-        declare_curves(session, plan.group_count, len(marks), medians, ruling)
-        rows, numbers = await curve_rows(session, plan, own, dealers, marks)
-        asked = Landmarks(marks, conf_level) if marks else None, Medians(conf_level) if medians else None
-        found = await open_curves(session, plan, rows, numbers, ruling, *asked)
-        tables |= found.tables
-        withheld += found.withheld
+    if curves:
+        found = await (_exact_curves if exact else open_rounded_curves)(session, plan, own, dealers, ruling, asked)
+        values |= {"curve": "exact" if exact else "rounded"}
+        tables, withheld = dict(found.tables), list(found.withheld)
+        conventions |= _curve_conventions(exact)
     if test:
         values |= await _run_test(session, plan, own, dealers, ruling, test)
         tables["groups"] = group_table(plan.group_names)
-        if not ruling.rules.exact_curve:
+        conventions |= _test_conventions(test, ruling)
+        if not exact:
             withheld.append(f"counts stay closed ({ruling.cite('exact_curve')})")
-    return Outcome("exact-time", tables, values, _conventions(plan, ruling, test), withheld)
+    return Outcome("exact-time", tables, values, conventions, withheld)
+
+
+async def _exact_curves(
+    session: Session,
+    plan: ExactTimePlan,
+    own: ExactTimeContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    asked: Curves,
+) -> Opened:
+    declare_curves(session, plan.group_count, asked)
+    rows, people = await curve_rows(session, plan, own, dealers, asked.landmarks)
+    return await open_curves(session, plan, rows, people, ruling, asked)
 
 
 def _checked_test(plan: ExactTimePlan, weights: str, trend: Sequence[float] | None) -> _Test:
@@ -186,20 +197,34 @@ async def _without_others(session: Session, moments: Moments, taking_part: Share
     )
 
 
-def _conventions(plan: ExactTimePlan, ruling: Ruling, test: _Test | None) -> dict[str, str]:
+def _conventions(plan: ExactTimePlan, merged: bool) -> dict[str, str]:
     events = " or ".join(str(value) for value in plan.event_values)
-    texts = {
-        "times": f"shared record by record in units of {plan.unit:g}, merged on shares; never opened",
+    records = f"shared record by record in units of {plan.unit:g}, merged on shares; never opened"
+    return {
+        "times": records if merged else "counted on the grid of the rules at their owners; never shared",
         "event": f"{plan.event} = {events}" if events else f"no value of {plan.event} is an event",
         "ties": "events come before censorings at the same time",
-        "confidence interval": "log: exp(log S -+ z times the root of Greenwood's sum)",
-        "median": (
-            "R's quantile rule for the curve: the middle of a flat part exactly at one half; limits are the first "
-            "times at which the limits of the curve are at or below one half"
-        ),
+        "missing": "complete cases on the group column",
     }
-    if test:
-        bits = number_bits(ruling.rules)
-        texts["test"] = f"{weights_text(test.weights)}; hypergeometric variance"
-        texts["released"] = f"chi-square is rounded to {bits} significant bits"
-    return texts
+
+
+def _curve_conventions(exact: bool) -> dict[str, str]:
+    limits = "log: exp(log S -+ z times the root of Greenwood's sum)"
+    median = (
+        "R's quantile rule for the curve: the middle of a flat part exactly at one half; limits are the first times at "
+        "which the limits of the curve are at or below one half"
+    )
+    if exact:
+        return {"confidence interval": limits, "median": median}
+    return {
+        "confidence interval": limits,
+        "median": "R's quantile rule; read off the rounded curve",
+        "rounding": ROUNDED_NOTE,
+    }
+
+
+def _test_conventions(test: _Test, ruling: Ruling) -> dict[str, str]:
+    return {
+        "test": f"{weights_text(test.weights)}; hypergeometric variance",
+        "released": f"chi-square is rounded to {number_bits(ruling.rules)} significant bits",
+    }

@@ -22,6 +22,7 @@ from mpcstats.stats.contributions.exact_time import MOST_ROWS, ExactTimeContribu
 
 __all__ = [
     "Rows",
+    "check_people",
     "check_rows",
     "curve_rows",
     "pooled_rows",
@@ -90,28 +91,25 @@ async def curve_rows(
     Returns
     -------
     (Rows, list of Shared)
-        more: for each landmark 1 where the event came up to it. Numbers of each data party (G, 1 + landmarks): people,
-        and people who are left after each landmark.
+        more: for each landmark 1 where the event came up to it. People of each data party (G,).
     """
-    groups, count = plan.group_count, len(landmarks)
-    columns = 2 + count
+    groups, columns = plan.group_count, 2 + len(landmarks)
     check_rows(session, len(dealers), plan.rows, groups, columns)
     table = numbers = None
     if own is not None:
-        _check(plan, own)
+        check_people(plan, own)
         table = np.zeros((groups, plan.rows, columns), np.int64)
-        numbers = np.zeros((groups, 1 + count), np.int64)
+        numbers = np.bincount(own.group, minlength=groups)
         for g in range(groups):
             time, event = own.time[own.group == g], own.event[own.group == g]
             reached = event[:, None] & (time[:, None] <= np.array(landmarks, np.int64)[None, :])
             _fill(table[g], time, event, reached.astype(np.int64))
-            numbers[g] = [time.size, *((time > mark).sum() for mark in landmarks)]
             # one merge for all groups: an empty row sorts behind the rows of the group before
             table[g, :, 0] += g * _spacing(plan)
     own_table = None if table is None else M127.from_int64(table.reshape(groups * plan.rows, columns))
     own_numbers = None if numbers is None else M127.from_int64(numbers)
     dealt = await deal(session, M127, own_table, dealers, (groups * plan.rows, columns))
-    counted = await deal(session, M127, own_numbers, dealers, (groups, 1 + count))
+    counted = await deal(session, M127, own_numbers, dealers, (groups,))
     merged = await merge(session, list(dealt.values()))
     session.progress("rows of all parties merged on shares")
     return _read(merged, groups, plan), list(counted.values())
@@ -132,7 +130,7 @@ async def pooled_rows(
     check_rows(session, len(dealers), plan.rows, 1, 1 + groups)
     table = None
     if own is not None:
-        _check(plan, own)
+        check_people(plan, own)
         table = np.zeros((plan.rows, 2 + groups), np.int64)
         _fill(table, own.time, own.event, np.eye(groups, dtype=np.int64)[own.group])
     own_table = None if table is None else M127.from_int64(table)
@@ -142,7 +140,7 @@ async def pooled_rows(
     return _read(merged, 1, plan), [part[:, 1:] for part in dealt]
 
 
-def _check(plan: ExactTimePlan, own: ExactTimeContribution) -> None:
+def check_people(plan: ExactTimePlan, own: ExactTimeContribution) -> None:
     """A party's own people fit the plan; raised at their owner, before anything is sent."""
     if not own.time.shape == own.event.shape == own.group.shape or own.time.ndim != 1:
         raise DataError(
