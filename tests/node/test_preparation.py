@@ -232,7 +232,7 @@ ODD = pd.DataFrame(
 
 @pytest.mark.parametrize("rows", [[0], [0, 1], [0, 2], [0, 3], [0, 4], [0, 2, 3], [0, 1, 2, 3, 4]], ids=str)
 @pytest.mark.parametrize("unit_of_count", [None, "pid"])
-@pytest.mark.parametrize("kind", ["count", "survival", "survival, drop"])
+@pytest.mark.parametrize("kind", ["count", "survival", "survival, drop", "hidden times", "hidden times, drop"])
 def test_whether_a_party_refuses_does_not_depend_on_the_rows_selected(
     rows: list[int], unit_of_count: str | None, kind: str
 ) -> None:
@@ -245,6 +245,7 @@ def test_whether_a_party_refuses_does_not_depend_on_the_rows_selected(
     ]
     dictionary = parse_dictionary({"id": "d", "unit_of_count": unit_of_count, "column": columns})
     request: dict[str, Any] = {"type": "kaplan-meier", "time": "t", "event": "e"} if kind != "count" else {"type": kind}
+    request |= {"type": "exact-time", "rows": 16} if "hidden" in kind else {}
     request |= {"missing": "drop"} if "drop" in kind else {}
     filters = [None, "pid == 'a'", "t == 1", "t > 1", "t is missing", "not e", "e is missing", "g == 'y'", "t > 100"]
     groups = [None, "g"] if kind != "count" else [(), ("g",)]

@@ -114,7 +114,8 @@ def lattice_times(time: NDArray[np.float64], plan: Lattice, name: str, party: st
         raise DataError(f"{negative} rows have a negative time in column {name!r}", party=party)
     units = np.nan_to_num(time) / plan.unit
     whole = np.rint(units)
-    between = int((np.abs(units - whole) > TIME_TOLERANCE).sum())
+    # the division was rounded: by more, the more units there are
+    between = int((np.abs(units - whole) > TIME_TOLERANCE + whole * 2.0**-50).sum())
     if between:
         raise DataError(
             f"{between} rows have a time in column {name!r} that is not a whole multiple of {plan.unit:g}",

@@ -6,6 +6,7 @@ from mpcstats.sdk.methods.association import AssociationMethods
 from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
+from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 
 __all__ = ["AnalysisMethods"]
@@ -14,6 +15,7 @@ __all__ = ["AnalysisMethods"]
 class AnalysisMethods(
     CountMethods,
     SurvivalMethods,
+    ExactTimeMethods,
     CoxMethods,
     CompetingRisksMethods,
     AssociationMethods,

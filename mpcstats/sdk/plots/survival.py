@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mpcstats.sdk.plots import style
 from mpcstats.sdk.plots.curves import at_risk_rows, draw_steps, group_labels, head
 
-__all__ = ["plot_observed_expected", "plot_survival"]
+__all__ = ["draw_medians", "draw_notes", "plot_observed_expected", "plot_survival"]
 
 
 def plot_survival(
@@ -64,7 +64,7 @@ def plot_survival(
     for index, group in enumerate(groups):
         _draw_curve(ax, curve[curve["group"] == group], index, names[index], ticks=censor_ticks)
     if medians is not None:
-        _draw_medians(ax, medians, groups)
+        draw_medians(ax, medians, groups)
     ticks = style.nice_ticks(end)
     ax.set_xticks(ticks, [style.thousands(tick) for tick in ticks])
     ax.set_xlim(-0.012 * end, end * 1.02)
@@ -72,7 +72,7 @@ def plot_survival(
     ax.set_yticks(np.linspace(0, 1, 6))
     style.clean(ax, x=time_label, y="Survival probability")
     head(ax, title, names)
-    _notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
+    draw_notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
     if at_risk:
         at_risk_rows(ax, curve, groups, names, ticks)
     return figure if figure is not None else ax
@@ -146,7 +146,8 @@ def _draw_curve(ax: Axes, table: pd.DataFrame, index: int, label: str, *, ticks:
         )
 
 
-def _draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
+def draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
+    """Lines at S = 0.5 to the median of each group."""
     known = medians[np.isfinite(medians["median"].to_numpy(dtype=np.float64))]
     if known.empty:
         return
@@ -163,7 +164,7 @@ def _draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
         )
 
 
-def _notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
+def draw_notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
     """In the lower left corner, or the upper right one where curves fall too fast for that."""
     text = "\n".join(note for note in notes if note)
     early = curve[curve["time"] <= 0.45 * curve["time"].max()]

@@ -6,12 +6,13 @@ A family is a module with `RESULTS`, named in `FAMILIES`.
 from __future__ import annotations
 
 from mpcstats.errors import SpecError
-from mpcstats.sdk.results import association, competing_risks, counts, cox, survival
+from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, survival
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
+from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.stats.outcome import Outcome
 
@@ -20,6 +21,7 @@ __all__ = [
     "CountResult",
     "CoxResult",
     "CumulativeIncidenceResult",
+    "ExactTimeResult",
     "GrayResult",
     "GwasResult",
     "KaplanMeierResult",
@@ -28,7 +30,7 @@ __all__ = [
     "wrap",
 ]
 
-FAMILIES = (counts, survival, cox, competing_risks, association)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, association)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

@@ -229,8 +229,8 @@ def _logrank_plan(spec: LogrankSpec, dictionary: Dictionary, variants: pd.DataFr
     return plan
 
 
-def horizon_of(column: Column, unit: float) -> int:
-    """The last lattice time of a column of times, in units."""
+def horizon_of(column: Column, unit: float, most: int = MAX_HORIZON) -> int:
+    """The last lattice time of a column of times, in units; at most so many times are possible."""
     if not column.is_number:
         raise SpecError(f"{column.title} cannot be the time: a number is needed")
     if column.range is None:
@@ -243,13 +243,13 @@ def horizon_of(column: Column, unit: float) -> int:
     if high < 0:
         raise SpecError(f"{column.title} cannot be the time: its range ends below zero")
     points = high / unit
-    if not points + 1 <= MAX_HORIZON:
+    if not points + 1 <= most:
         raise SpecError(
-            f"{column.title} in units of {unit:g} has {points + 1:.6g} possible times; "
-            f"at most {MAX_HORIZON:,} are allowed",
+            f"{column.title} in units of {unit:g} has {points + 1:.6g} possible times; at most {most:,} are allowed",
             hint="use a larger time_unit",
         )
-    return math.floor(points + 1e-6)
+    # where there are many units, their number is a division that was rounded
+    return math.floor(points * (1 + 2.0**-50) + 1e-6)
 
 
 def check_unit(column: Column, unit: float) -> None:
