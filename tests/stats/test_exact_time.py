@@ -435,6 +435,7 @@ def test_small_groups_stay_closed() -> None:
     assert exact.tables["medians"]["median"].isna().tolist() == [False, True]
     assert exact.tables["landmarks"]["survival"].isna().tolist() == [False, True]
     assert exact.withheld[0].startswith("1 of 2 groups hidden (minimum_count = 11")
+    assert exact.withheld[1].startswith("people at start are rounded (rounding_base = 5")
     with pytest.raises(DisclosureRefused, match="too few people or events"):
         ask(small, STANDARD, logrank=True)
 

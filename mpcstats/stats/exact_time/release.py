@@ -75,6 +75,8 @@ async def open_curves(
     tables: dict[str, pd.DataFrame] = {}
     hidden = int((~released).sum())
     withheld = [f"{hidden} of {start.size} groups hidden ({size_rules(ruling)})"] if hidden else []
+    if rules.rounding_base > 1:
+        withheld.append(f"people at start are rounded ({ruling.cite('rounding_base')})")
     if asked.landmarks:
         tables["landmarks"] = _landmark_table(plan, asked, await _landmarks(session, rows, start.size, shown, asked))
     if asked.medians:
