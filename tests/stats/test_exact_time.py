@@ -198,7 +198,7 @@ def test_continuous_times_equal_lifelines() -> None:
     from lifelines.statistics import multivariate_logrank_test
 
     rng = np.random.default_rng(5)
-    time, event, group = rng.exponential(2.0, 60), rng.random(60) < 0.7, rng.integers(0, 3, 60)
+    time, event, group = rng.exponential(2.0, 40), rng.random(40) < 0.7, rng.integers(0, 3, 40)
     unit = 2.0**-30
     people = np.rint(time / unit).astype(np.int64), event, group
     outcome = ask(people, unit=unit, landmarks=(0.5, 1.5, 4.0), **EVERYTHING)
