@@ -7,23 +7,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.model import design, model_rows
 from mpcstats.node.analyses.survival import lattice_times, refuse_late_entries
-from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
-from mpcstats.node.rows import (
-    Preparation,
-    positions,
-    refuse_missing,
-    refuse_several_rows_per_person,
-    report,
-    selected_rows,
-)
+from mpcstats.node.rows import Preparation, positions, report
 from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox import CoxOptions, joint_cox, plan_kappa
 from mpcstats.stats.outcome import Outcome
-from mpcstats.study.analyses.cox import CoxSpec, model_columns
+from mpcstats.study.analyses.cox import CoxSpec
 from mpcstats.study.dictionary import Dictionary
-from mpcstats.study.plan import columns_used
 
 __all__ = ["NODE_ANALYSES"]
 
@@ -32,16 +24,11 @@ def _prepare(
     spec: CoxSpec, plan: CoxPlan, records: Records, dictionary: Dictionary, party: str
 ) -> tuple[CoxContribution, Preparation]:
     """Rows that `where` selects, complete in covariates and strata; times as in other survival analyses."""
-    frame = check_records(records, dictionary, columns_used(spec), party)
-    selected = selected_rows(spec.where, frame)
+    needed = (spec.time, spec.event, *([plan.entry] if plan.entry is not None else []))
+    rows = model_rows(spec, plan, records, dictionary, party, needed=needed, use="a Cox regression")
+    frame, time = rows.frame, rows.time
     stratum = _strata(frame, plan)
-    complete = selected & (stratum >= 0) & frame[list(spec.covariates)].notna().all(axis=1).to_numpy()
-    for name in (spec.time, spec.event, *([plan.entry] if plan.entry is not None else [])):
-        if spec.missing == "refuse":
-            refuse_missing(frame, name, party)
-        complete &= frame[name].notna().to_numpy()
-    refuse_several_rows_per_person(records, dictionary, "a Cox regression", party)
-    time = lattice_times(frame[spec.time].to_numpy(dtype=np.float64), plan, spec.time, party)
+    complete = rows.complete & (stratum >= 0)
     entry = None
     if plan.entry is not None:
         entry = lattice_times(frame[plan.entry].to_numpy(dtype=np.float64), plan, plan.entry, party)
@@ -54,22 +41,11 @@ def _prepare(
     own = CoxContribution(
         time=time[complete],
         event=happened[complete],
-        covariates=_design(frame[complete], spec, dictionary),
+        covariates=design(frame[complete], spec, dictionary),
         stratum=stratum[complete],
         entry=entry,
     )
-    return own, report(selected, complete)
-
-
-def _design(frame: pd.DataFrame, spec: CoxSpec, dictionary: Dictionary) -> NDArray[np.float64]:
-    """The columns of the model: (people, columns)."""
-    columns = [
-        frame[column.source].to_numpy(dtype=np.float64)
-        if column.level is None
-        else (positions(frame[column.source], (column.level,)) == 0).astype(np.float64)
-        for column in model_columns(spec, dictionary)
-    ]
-    return np.stack(columns, axis=1)
+    return own, report(rows.selected, complete)
 
 
 def _strata(frame: pd.DataFrame, plan: CoxPlan) -> NDArray[np.int64]:
