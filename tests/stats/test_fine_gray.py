@@ -343,6 +343,17 @@ def test_standard_rules() -> None:
         fit(few, site[:60], FineGrayOptions("crr"), STANDARD)
 
 
+def test_few_competing_events_are_refused_because_cox_regression_beside_it_would_show_them() -> None:
+    people = random_people(12, size=300)
+    rivals = np.flatnonzero(people.status == 2)
+    people = replace(
+        people, status=np.where(np.isin(np.arange(300), rivals[:4]), 2, np.where(people.status == 1, 1, 0))
+    )
+    site = np.random.default_rng(12).integers(0, 3, 300)
+    with pytest.raises(DisclosureRefused, match="competing events"):
+        fit(people, site, FineGrayOptions("crr"), STANDARD)
+
+
 # ---------------------------------------------------------------- edges
 
 

@@ -73,7 +73,7 @@ async def joint_fine_gray(
     DataError
         This site's records do not fit the plan.
     DisclosureRefused
-        Too few people or events.
+        Too few people, events or competing events.
     SpecError
         No events, constant or collinear columns (named), strata or late entry.
     """

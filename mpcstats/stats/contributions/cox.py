@@ -72,6 +72,11 @@ class CoxPlan(Plan):
         """The terms, or one for each column."""
         return self.terms or tuple((name, (k,)) for k, name in enumerate(self.covariates))
 
+    @property
+    def further_groups(self) -> tuple[str, ...]:
+        """People beside those with the event of whom the rules ask for enough, in words; see `further_counts`."""
+        return ()
+
     def within_limits(self) -> bool:
         """See `Plan.within_limits`."""
         columns = self.order
@@ -109,6 +114,10 @@ class CoxContribution(Contribution):
     covariates: Floats
     stratum: NDArray[np.int64]
     entry: NDArray[np.int64] | None = None
+
+    def further_counts(self, plan: CoxPlan) -> list[int]:
+        """This site's people in each of the plan's `further_groups`."""
+        return [0] * len(plan.further_groups)
 
     def scaled(self, plan: CoxPlan) -> Floats:
         """The covariates on the public scale of their ranges, within +-1: (people, columns).

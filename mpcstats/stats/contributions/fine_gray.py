@@ -28,6 +28,11 @@ class FineGrayPlan(CoxPlan):
     competing_values: tuple[Level, ...] = ()
     """Values of the event column that are competing events. All others are censorings."""
 
+    @property
+    def further_groups(self) -> tuple[str, ...]:
+        """People with a competing event. Without any, the model is a Cox model: what the two differ by is theirs."""
+        return ("competing events",) if self.competing_values else ()
+
     def within_limits(self) -> bool:
         """See `Plan.within_limits`."""
         both = set(map(repr, self.competing_values)) & set(map(repr, self.event_values))
@@ -45,6 +50,10 @@ class FineGrayContribution(CoxContribution):
     """
 
     rival: NDArray[np.bool_] = field(kw_only=True)
+
+    def further_counts(self, plan: CoxPlan) -> list[int]:
+        """See `CoxContribution.further_counts`."""
+        return [int(self.rival.sum())] * len(plan.further_groups)
 
     def scaled(self, plan: CoxPlan) -> Floats:
         """See `CoxContribution.scaled`."""

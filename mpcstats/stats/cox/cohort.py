@@ -85,7 +85,8 @@ async def survey(
     Raises
     ------
     DisclosureRefused
-        Too few people or events, in total, per level of a column with few levels, or for the number of columns.
+        Too few people or events, in total, per level of a column with few levels, or for the number of columns; or
+        too few people in one of the plan's further groups.
     SpecError
         No event at all (where exact counts are released), or a constant column.
     """
@@ -94,8 +95,10 @@ async def survey(
     if own is not None:
         held = [own.covariates[:, k] == level for k, level in levels]
         failed = [int((h & own.event).sum()) for h in held]
-        mine = M61.from_int64(np.array([len(own.time), int(own.event.sum()), *failed], np.int64))
-    parts = list((await deal(session, M61, mine, dealers, (2 + len(levels),))).values())
+        numbers = [len(own.time), int(own.event.sum()), *failed, *own.further_counts(plan)]
+        mine = M61.from_int64(np.array(numbers, np.int64))
+    size = 2 + len(levels) + len(plan.further_groups)
+    parts = list((await deal(session, M61, mine, dealers, (size,))).values())
     counts = functools.reduce(operator.add, parts)
     await _require(session, plan, counts, parts, ruling)
     rules = ruling.rules
@@ -112,18 +115,20 @@ async def survey(
 
 async def _require(session: Session, plan: CoxPlan, counts: Shared, parts: list[Shared], ruling: Ruling) -> None:
     enough = await enough_people(session, parts, ruling.rules)
+    kinds = ["people", "events", *plan.further_groups]
     if enough is not None:
         name = "enough people and events"
         session.openings.declare(
             name,
             1,
-            "whether people, events and events per level of each column reach the minimum, also without any party",
+            f"whether {', '.join(kinds)} and events per level of each column reach the minimum, also without any party",
         )
         await require_all(
             session,
             enough,
             name,
-            f"too few people or events, in total or in a level of a column ({size_rules(ruling)})",
+            f"too few {', '.join(kinds[:-1])} or {kinds[-1]}, in total or in a level of a column "
+            f"({size_rules(ruling)})",
         )
     needed = ruling.rules.events_per_parameter * plan.order
     if needed > 0:
