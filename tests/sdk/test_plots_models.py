@@ -174,6 +174,20 @@ def test_forest_squares_and_whiskers() -> None:
     assert ax.get_xlim()[1] < 40_000
 
 
+def test_forest_estimates_without_an_interval() -> None:
+    alone = MODEL.assign(exp_coef=[8.0, 0.2, 1.0, np.nan, 1.5], exp_coef_lower=np.nan, exp_coef_upper=np.nan)
+    (ax,) = drawn(forest_figure(alone.assign(p_value=np.nan))).axes
+    rows = columns(ax)
+    assert rows[0][-1] == "8.00 (no interval)"
+    assert rows[2][-1] == "0.20 (no interval)"
+    assert rows[3][-1] == "1 (reference)"
+    assert rows[4][-1] == "not estimable"
+    low, high = ax.get_xlim()
+    assert low < 0.2 < 8 < high
+    squares = [line for line in ax.lines if line.get_marker() == "s" and line.get_color() == style.COLOURS[0]]
+    assert [float(line.get_xdata()[0]) for line in squares] == [8.0, 0.2, 1.5]
+
+
 def test_forest_texts_do_not_touch() -> None:
     figure = drawn(forest_figure(MODEL, title="A title", footer="one line\nand another"))
     (ax,) = figure.axes
@@ -184,6 +198,18 @@ def test_forest_texts_do_not_touch() -> None:
         assert box.x0 >= 0
         assert box.x1 <= figure.bbox.x1
     assert not any(box.overlaps(ax.get_window_extent()) for box in boxes[: len(ax.texts)])
+
+
+def test_forest_footer_stays_on_the_page() -> None:
+    footer = "1,600 people, 255 events; " * 8 + "\nlast line"
+    figure = drawn(forest_figure(MODEL.iloc[:1], footer=footer.strip()))
+    (text,) = figure.texts
+    box = text.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert box.y0 >= 0
+    assert not box.overlaps(figure.axes[0].xaxis.label.get_window_extent())
+    assert " ".join(text.get_text().split()) == " ".join(footer.split())
+    assert text.get_text().splitlines()[-1] == "last line"
 
 
 def test_forest_of_a_bare_coefficient_table() -> None:

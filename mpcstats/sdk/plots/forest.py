@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -38,7 +40,8 @@ def forest_figure(
     ----------
     table : DataFrame
         Columns term (str), exp_coef, exp_coef_lower, exp_coef_upper, p_value. A row whose exp_coef is NaN has no
-        estimate and is labelled "not estimable"; a row with exp_coef 1 and no interval is a "reference" level.
+        estimate and is labelled "not estimable"; a row with exp_coef 1 and no interval is a "reference" level; another
+        without an interval has a square alone.
         Optional columns: variable (rows of one variable stand under its name), people and events (integers, <NA>
         where hidden).
     effect, effect_label : str
@@ -46,7 +49,7 @@ def forest_figure(
     conf_level : float
         Level of the interval, for the heading.
     footer : str, optional
-        Under the plot: events, concordance, tests of the whole model. Line breaks are kept.
+        Under the plot: events, concordance, tests of the whole model. Line breaks are kept, long lines are wrapped.
     title : str, optional
 
     Returns
@@ -67,6 +70,7 @@ def forest_figure(
     right_widths = [_width(figure, [h, *column]) for h, column in zip(right_headings, right, strict=True)]
     start = _MARGIN + sum(left_widths) + _GAP * len(left_widths)
     width = start + _PLOT + sum(right_widths) + _GAP * len(right_widths) + _MARGIN
+    footer = _wrapped(figure, footer, width - 2 * _MARGIN) if footer else None
     foot = 0.62 + (0.06 + 0.16 * (footer.count("\n") + 1) if footer else 0)
     body = _ROW * (len(rows) + 1)
     height = foot + body + (0.42 if title else 0.1)
@@ -108,6 +112,12 @@ class _Row:
     def drawn(self) -> bool:
         return bool(np.isfinite([self.estimate, self.lower, self.upper]).all() and self.lower > 0)
 
+    @property
+    def alone(self) -> bool:
+        """An estimate whose interval is not known."""
+        unknown = np.isnan(self.lower) and np.isnan(self.upper)
+        return bool(unknown and np.isfinite(self.estimate) and self.estimate > 0 and self.estimate != 1)
+
 
 def _rows(table: pd.DataFrame) -> list[_Row]:
     """Rows from top to bottom; a variable with several rows gets a heading and its rows are indented."""
@@ -146,6 +156,8 @@ def _interval(row: _Row) -> str:
         return ""
     if row.reference:
         return "1 (reference)"
+    if row.alone:
+        return f"{_number(row.estimate)} (no interval)"
     if not row.drawn:
         return "not estimable"
     return f"{_number(row.estimate)} ({_number(row.lower)}–{_number(row.upper)})"
@@ -169,9 +181,10 @@ def _p(row: _Row) -> str:
 def _limits(rows: Sequence[_Row]) -> tuple[float, float]:
     """All estimates, and intervals as far as 5 times beyond the outermost of them; never narrower than 1/2 to 2."""
     drawn = [row for row in rows if row.drawn]
-    least, most = (pick([1.0, *(row.estimate for row in drawn)]) for pick in (min, max))
-    low = min([0.5, *(max(row.lower, least / 5) for row in drawn)])
-    high = max([2.0, *(min(row.upper, most * 5) for row in drawn)])
+    estimates = [row.estimate for row in rows if row.drawn or row.alone]
+    least, most = (pick([1.0, *estimates]) for pick in (min, max))
+    low = min([0.5, *estimates, *(max(row.lower, least / 5) for row in drawn)])
+    high = max([2.0, *estimates, *(min(row.upper, most * 5) for row in drawn)])
     return low / 1.12, high * 1.12
 
 
@@ -188,6 +201,8 @@ def _draw(ax: Axes, rows: Sequence[_Row], label: str) -> None:
     for place, row in enumerate(rows):
         if row.drawn:
             _whiskers(ax, place, row, low, high)
+        elif row.alone:
+            _square(ax, place, row)
         elif row.reference:
             ax.plot([1], [place], marker="s", markersize=5.5, color="white", markeredgecolor=style.GREY, zorder=3)
     ax.set_yticks([])
@@ -202,17 +217,35 @@ def _whiskers(ax: Axes, place: int, row: _Row, low: float, high: float) -> None:
     for end, true, arrow in ((ends[0], row.lower, "<"), (ends[1], row.upper, ">")):
         marker = "|" if end == true else arrow
         ax.plot([end], [place], marker=marker, markersize=6, color=shade, markeredgewidth=1.4, zorder=2, clip_on=False)
-    ax.plot([row.estimate], [place], marker="s", markersize=6.5, color=shade, linestyle="none", zorder=3)
+    _square(ax, place, row)
 
 
-def _width(figure: Figure, texts: Sequence[str]) -> float:
+def _square(ax: Axes, place: int, row: _Row) -> None:
+    ax.plot([row.estimate], [place], marker="s", markersize=6.5, color=style.COLOURS[0], linestyle="none", zorder=3)
+
+
+def _width(
+    figure: Figure, texts: Sequence[str], size: float | None = None, weight: Literal["bold", "normal"] = "bold"
+) -> float:
     """Inches that the longest text needs."""
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    probes = [figure.text(0, 0, text, fontsize=style.TEXT_SIZE, fontweight="bold") for text in set(texts) if text]
+    size = size or style.TEXT_SIZE
+    probes = [figure.text(0, 0, text, fontsize=size, fontweight=weight) for text in set(texts) if text]
     widths = [probe.get_window_extent(renderer).width / figure.dpi for probe in probes]
     for probe in probes:
         probe.remove()
     return float(max(widths, default=0.0))
+
+
+def _wrapped(figure: Figure, text: str, inches: float) -> str:
+    """Lines of small text that fit a width."""
+    lines = []
+    for line in text.split("\n"):
+        letters = len(line)
+        while letters > 20 and _width(figure, textwrap.wrap(line, letters), style.SMALL_SIZE, "normal") > inches:
+            letters -= 4
+        lines += textwrap.wrap(line, max(letters, 1)) or [""]
+    return "\n".join(lines)
 
 
 def _columns(
