@@ -13,6 +13,7 @@ from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.rows import positions, refuse_missing, refuse_several_rows_per_person, selected_rows
 from mpcstats.study.analyses.cox import CoxSpec
+from mpcstats.study.analyses.fine_gray import FineGraySpec
 from mpcstats.study.analyses.model import model_columns
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
@@ -41,7 +42,7 @@ class ModelRows:
 
 
 def model_rows(
-    spec: CoxSpec,
+    spec: CoxSpec | FineGraySpec,
     plan: Lattice,
     records: Records,
     dictionary: Dictionary,
@@ -74,7 +75,7 @@ def model_rows(
     return ModelRows(frame, selected, complete, time)
 
 
-def design(frame: pd.DataFrame, spec: CoxSpec, dictionary: Dictionary) -> NDArray[np.float64]:
+def design(frame: pd.DataFrame, spec: CoxSpec | FineGraySpec, dictionary: Dictionary) -> NDArray[np.float64]:
     """The columns of the model: (people, columns)."""
     columns = [
         frame[column.source].to_numpy(dtype=np.float64)

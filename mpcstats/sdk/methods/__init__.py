@@ -7,6 +7,7 @@ from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
+from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 
 __all__ = ["AnalysisMethods"]
@@ -18,6 +19,7 @@ class AnalysisMethods(
     ExactTimeMethods,
     CoxMethods,
     CompetingRisksMethods,
+    FineGrayMethods,
     AssociationMethods,
 ):
     """All analyses that a consortium answers."""

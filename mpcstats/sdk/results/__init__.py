@@ -6,13 +6,14 @@ A family is a module with `RESULTS`, named in `FAMILIES`.
 from __future__ import annotations
 
 from mpcstats.errors import SpecError
-from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, survival
+from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, fine_gray, survival
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
+from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.stats.outcome import Outcome
 
@@ -22,6 +23,7 @@ __all__ = [
     "CoxResult",
     "CumulativeIncidenceResult",
     "ExactTimeResult",
+    "FineGrayResult",
     "GrayResult",
     "GwasResult",
     "KaplanMeierResult",
@@ -30,7 +32,7 @@ __all__ = [
     "wrap",
 ]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, association)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

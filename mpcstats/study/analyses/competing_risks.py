@@ -18,7 +18,14 @@ from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.planning import check_where, levels_of, refuse_repeated, where_columns
 from mpcstats.study.spec import AnalysisSpec, Level
 
-__all__ = ["ANALYSES", "CompetingRisksSpec", "CumulativeIncidenceSpec", "GraySpec", "competing_risks_columns"]
+__all__ = [
+    "ANALYSES",
+    "CompetingRisksSpec",
+    "CumulativeIncidenceSpec",
+    "GraySpec",
+    "causes_of",
+    "competing_risks_columns",
+]
 
 
 class CompetingRisksSpec(AnalysisSpec):
@@ -86,7 +93,7 @@ def _plan(spec: CompetingRisksSpec, dictionary: Dictionary, _variants: pd.DataFr
     groups = levels_of(spec.by, dictionary, "`by`") if spec.by is not None else ()
     if isinstance(spec, GraySpec) and len(groups) < 2:
         raise SpecError(f"Gray's test compares groups, but column {spec.by!r} has only {len(groups)} level")
-    causes = _causes(spec, dictionary.column(spec.event))
+    causes = causes_of(dictionary.column(spec.event), spec.causes, spec.censored)
     entry = spec.entry if isinstance(spec, CumulativeIncidenceSpec) else None
     if entry is not None:
         column = dictionary.column(entry)
@@ -113,19 +120,20 @@ def _plan(spec: CompetingRisksSpec, dictionary: Dictionary, _variants: pd.DataFr
     return plan
 
 
-def _causes(spec: CompetingRisksSpec, column: Column) -> tuple[Level, ...]:
+def causes_of(column: Column, named: tuple[Level, ...] | None, censored: Level | None) -> tuple[Level, ...]:
+    """The levels of the event column that are causes: the named ones, or all but the one that means censored."""
     if column.type == "decimal" or not column.levels:
         raise SpecError(
             f"{column.title} cannot be the event: a column with levels is needed",
             hint=f"add levels = [...] to column {column.name!r} of the dictionary",
         )
-    if spec.causes is not None:
-        causes = tuple(level_of(column, value) for value in spec.causes)
-        if spec.censored is not None and level_of(column, spec.censored) in causes:
-            raise SpecError(f"the value that means censored, {spec.censored!r}, is among the causes")
+    if named is not None:
+        causes = tuple(level_of(column, value) for value in named)
+        if censored is not None and level_of(column, censored) in causes:
+            raise SpecError(f"the value that means censored, {censored!r}, is among the causes")
     else:
         usual = next((level for level in column.levels if level is False or level == 0), column.levels[0])
-        none = usual if spec.censored is None else level_of(column, spec.censored)
+        none = usual if censored is None else level_of(column, censored)
         causes = tuple(level for level in column.levels if level != none or type(level) is not type(none))
     if not causes:
         raise SpecError(f"{column.title} has no level that is a cause", hint="name them, for example causes=[...]")
