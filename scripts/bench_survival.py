@@ -19,16 +19,15 @@ import argparse
 import json
 import os
 import signal
-import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from bench_nodes import measured
 from bench_report import machine
 from bench_survival_checks import chi_square, distance_to_maximum
 from bench_survival_data import COVARIATES, LAST, demonstration_data, party_files, simulate
@@ -44,9 +43,6 @@ PARTIES = ("northfield", "lakeside", "westbay")
 COLUMNS: Any = {"time": "time", "event": "event"}
 STANDARD = 10**6, 3650
 """People and points of the goals."""
-
-ON_LINUX = Path("/proc/self/clear_refs").exists()
-"""Elsewhere memory and processor time are not measured."""
 
 
 @dataclass(frozen=True)
@@ -150,52 +146,12 @@ class Nodes:
         """Medians over the passes."""
         say(f"{dataset}: {analysis.title}")
         row: dict[str, Any] = {"title": analysis.title, "goal": analysis.goal, "load": os.getloadavg()[0]}
-        passes = [self._once(analysis, dataset) for _ in range(min(self._passes, analysis.passes or self._passes))]
-        results = passes[-1].pop("results")
-        row |= {name: statistics.median(each[name] for each in passes) for name in ("seconds", "between")}
-        row |= {f"all_{name}": [each[name] for each in passes] for name in ("seconds", "between", "cpu")}
-        row["cpu"] = statistics.median(each["cpu"] for each in passes) if ON_LINUX else None
-        row["peak"] = max(each["peak"] for each in passes) if ON_LINUX else None
-        row |= _costs(results)
+        processes = [node.process.pid for node in self._network]
+        times = min(self._passes, analysis.passes or self._passes)
+        results, costs = measured(processes, PARTIES, lambda: analysis.ask(self._consortium, dataset), times)
+        row |= costs | {"chi_square": results[-1].outcome.values.get("chi_square")}
         row["off"] = analysis.check(results, pooled) if analysis.check else None
         return row
-
-    def _once(self, analysis: Analysis, dataset: str) -> dict[str, Any]:
-        processes = [node.process.pid for node in self._network] if ON_LINUX else []
-        for process in processes:
-            _forget_peak(process)
-        busy, started = sum(map(_cpu_seconds, processes)), time.perf_counter()
-        results = analysis.ask(self._consortium, dataset)
-        return {
-            "seconds": time.perf_counter() - started,
-            "between": sum(result.run["seconds"] for result in results),
-            "cpu": sum(map(_cpu_seconds, processes)) - busy,
-            "peak": max(map(_peak_bytes, processes), default=None),
-            "results": results,
-        }
-
-
-def _costs(results: list[Result]) -> dict[str, Any]:
-    return {
-        "rounds": sum(result.run["rounds"] for result in results),
-        "bytes_sent": max(sum(result.run["bytes_sent"][name] for result in results) for name in PARTIES),
-        "opened": sum(entry["values"] for result in results for entry in result.run["opened"]),
-        "chi_square": results[-1].outcome.values.get("chi_square"),
-    }
-
-
-def _forget_peak(process: int) -> None:
-    Path(f"/proc/{process}/clear_refs").write_text("5", encoding="ascii")
-
-
-def _peak_bytes(process: int) -> int:
-    status = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
-    return next(1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
-
-
-def _cpu_seconds(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def demonstrations(checkout: Path, name: str) -> list[dict[str, Any]]:

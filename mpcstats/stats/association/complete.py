@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.field import M127, Elements
+from mpcstats.field import M127
 from mpcstats.protocols import inner_product, sum_of_inputs
 from mpcstats.runtime import Session, Shared, concatenate, local
-from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.association.missing import corrected_sums, share_missing_terms
 from mpcstats.stats.association.null_model import NullModel
+from mpcstats.stats.association.own import own_products
 from mpcstats.stats.association.statistics import Statistics
 
 __all__ = ["FRACTION", "BlockSums", "complete_statistics", "partial_statistics", "pool_sums"]
@@ -37,18 +36,10 @@ async def pool_sums(
     session: Session, model: NullModel, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
 ) -> BlockSums:
     """Pool a block; missing calls count 0. One round; reveals nothing."""
-    mine = None if calls is None else await local(session, _products, model, calls)
+    mine = None if calls is None else await local(session, own_products, model, calls, FRACTION)
     pooled = await sum_of_inputs(session, M127, mine, dealers, (model.order + 2, size), FRACTION)
     basis = concatenate([pooled[k].reshape(size, 1) for k in range(model.order)], axis=1)
     return BlockSums(basis, pooled[model.order], pooled[model.order + 1])
-
-
-def _products(model: NullModel, calls: NDArray[np.int8]) -> Elements:
-    """Own Q'g, e'g and g'g: (order + 2, V)."""
-    g = np.maximum(calls, 0).astype(np.float64)
-    products = np.column_stack([model.basis, model.residual]).T @ g / math.sqrt(model.people)
-    squares = np.einsum("ij,ij->j", g, g) / model.people
-    return encode(M127, np.vstack([products, squares]), FRACTION, 3)
 
 
 async def complete_statistics(session: Session, sums: BlockSums, which: Ints) -> Statistics:

@@ -8,18 +8,16 @@ cancels in r^2 and is taken off where the statistics are opened, with c.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import SpecError
-from mpcstats.field import M127, Elements
+from mpcstats.field import M127
 from mpcstats.protocols import inner_product, sum_of_inputs
 from mpcstats.protocols.arithmetic import local_product, reshare
 from mpcstats.runtime import Session, Shared, concatenate, local
-from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.association.null_model import NullModel
+from mpcstats.stats.association.own import own_sums
 from mpcstats.stats.association.statistics import Statistics
 
 Ints = NDArray[np.int64]
@@ -63,7 +61,7 @@ async def imputed_statistics(
     fraction, others = _WHOLE - scale, model.order - 1
     if fraction < _LEAST_FRACTION:
         raise SpecError(f"{model.people:,} people are too many to impute missing genotypes")
-    mine = None if calls is None else await local(session, _own_sums, model, calls, fraction)
+    mine = None if calls is None else await local(session, own_sums, model, calls, fraction)
     pooled = await sum_of_inputs(session, M127, mine, dealers, (2 * others + 3, size), fraction)
     pooled = pooled.with_fraction_bits(0)
     over_g, over_m, gg = pooled[: others + 1], pooled[others + 1 : -1], pooled[-1].times_int(1 << fraction)
@@ -87,11 +85,3 @@ async def imputed_statistics(
         square = gg.times(public).times(public) + await inner_product(session, left, right, axis=0)
     whole = fraction + scale
     return Statistics(square.with_fraction_bits(2 * whole), mixed[others].with_fraction_bits(whole), np.ones(size))
-
-
-def _own_sums(model: NullModel, calls: NDArray[np.int8], fraction: int) -> Elements:
-    """Own (Q, e)'g, (Q, e)'m and g'g: (2 order + 1, V), without the intercept's column of Q."""
-    rows = np.column_stack([model.basis[:, 1:], model.residual]).T / math.sqrt(model.people)
-    g, missing = np.maximum(calls, 0).astype(np.float64), (calls < 0).astype(np.float64)
-    squares = np.einsum("ij,ij->j", g, g) / model.people
-    return encode(M127, np.vstack([rows @ g, rows @ missing, squares]), fraction, 3)

@@ -30,7 +30,8 @@ Bits = NDArray[np.bool_]
 BALANCED, HITS = "missing calls balanced", "variant is a hit"
 _XX, _XY, _XX_OVER, _XY_OVER = "s_xx", "s_xy", "s_xx over s_yy", "s_xy over s_yy"
 
-_BLOCK_CELLS = 1 << 22
+_MOST, _CELLS = 8192, 1 << 26
+"""Variants of a block, and calls of all people: a site's own are a byte each."""
 
 
 @dataclass
@@ -104,7 +105,7 @@ class Scan:
 
     def ranges(self, count: int) -> Iterator[tuple[int, int]]:
         """Blocks of variants: every party uses the same, from public numbers."""
-        size = max(64, min(4096, _BLOCK_CELLS // self.model.people))
+        size = max(64, min(_MOST, _CELLS // self.model.people))
         for start in range(0, count, size):
             yield start, min(count, start + size)
 
