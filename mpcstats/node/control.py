@@ -19,6 +19,7 @@ from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
 from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
 from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.participation import House, Participation
+from mpcstats.stats.outcome_codec import outcome_to_bytes
 from mpcstats.study.analyses import parse_spec
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import caller_index
@@ -145,7 +146,7 @@ class ControlService(ControlServicer):
         try:
             spec = parse_spec(request.spec_json)
             outcome = await coordinate(self._house, spec, lambda text: tell(RunEvent(progress=text)))
-            content = outcome.to_json().encode()
+            content = outcome_to_bytes(outcome)
             for start in range(0, len(content), FRAME_BYTES):
                 tell(RunEvent(outcome=content[start : start + FRAME_BYTES]))
             tell(RunEvent(done=RunDone(outcome_digest=hashlib.sha256(content).digest())))

@@ -12,6 +12,7 @@ from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.roster import address_parts
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.spec import AnalysisSpec, canonical_json
 
 __all__ = ["NodeClient"]
@@ -71,7 +72,7 @@ class NodeClient:
                 elif kind == "failure":
                     raise from_operator_failure(event.failure)
                 elif kind == "done" and hashlib.sha256(content).digest() == event.done.outcome_digest:
-                    return Outcome.from_json(content.decode())
+                    return outcome_from_bytes(content)
         raise FrameRejected("the outcome is not complete", party=self.name)
 
     def status(self) -> dict[str, Any]:
