@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from mpcstats.errors import ConfigurationError
 from mpcstats.field import PrimeField, lagrange
 
-__all__ = ["Committee", "Subset", "default_threshold"]
+__all__ = ["MAX_PARTIES", "Committee", "Subset", "default_threshold"]
+
+MAX_PARTIES = 9
+"""Computing parties of a committee."""
 
 Subset = tuple[int, ...]
 
@@ -35,7 +38,7 @@ class Committee:
     t: int
 
     def __post_init__(self) -> None:
-        if not (1 <= self.m <= 9 and self.t >= 0 and 2 * self.t < self.m and (self.t or self.m == 1)):
+        if not (1 <= self.m <= MAX_PARTIES and self.t >= 0 and 2 * self.t < self.m and (self.t or self.m == 1)):
             raise ConfigurationError(
                 f"{self.m} computing parties with threshold {self.t} are not possible",
                 hint="use 3 to 9 computing parties and a threshold from 1 to (parties - 1) // 2",

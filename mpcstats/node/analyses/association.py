@@ -10,6 +10,7 @@ from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
+from mpcstats.sharing.committee import MAX_PARTIES
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
 from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
@@ -40,7 +41,7 @@ def _prepare(
 async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> Outcome:
     labels = _unlabelled(run.plan.variant_count) if run.variants is None else run.variants
     spec = run.spec
-    options = ScanOptions(spec.missing, spec.release, spec.threshold, spec.genomic_control)
+    options = ScanOptions(spec.missing, spec.release, spec.threshold, spec.genomic_control, spec.site_indicators)
     return await joint_linear_scan(run.session, run.plan, run.own, run.dealers, run.ruling, labels, options)
 
 
@@ -49,4 +50,9 @@ def _unlabelled(count: int) -> pd.DataFrame:
     return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
 
 
-NODE_ANALYSES = (NodeAnalysis(GwasSpec, AssociationContribution, _prepare, _run, lambda spec, plan: plan_kappa(plan)),)
+def _kappa(spec: GwasSpec, plan: AssociationPlan) -> int:
+    # how many sites there are is not in the plan: as many as a committee can have
+    return plan_kappa(plan, further=MAX_PARTIES - 1 if spec.site_indicators else 0)
+
+
+NODE_ANALYSES = (NodeAnalysis(GwasSpec, AssociationContribution, _prepare, _run, _kappa),)

@@ -23,6 +23,7 @@ class AssociationMethods(Methods):
         missing: Literal["complete", "mean"] = "complete",
         release: Literal["all", "hits"] = "all",
         threshold: float = 5e-8,
+        site_indicators: bool = False,
         genomic_control: bool = True,
         dataset: str = "main",
         policy: str | None = None,
@@ -37,6 +38,8 @@ class AssociationMethods(Methods):
         release : {"all", "hits"}
             Statistics of every variant, or of those alone whose p is below `threshold`. The test of the others is made
             on shares, and stays there.
+        site_indicators : bool
+            Also a covariate for each site but the first; how many people each site has is then opened.
         genomic_control : bool
             With hits: also lambda, to three decimals.
 
@@ -53,6 +56,7 @@ class AssociationMethods(Methods):
             missing=missing,
             release=release,
             threshold=threshold,
+            site_indicators=site_indicators,
             genomic_control=genomic_control,
             dataset=dataset,
             policy=policy,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
 from mpcstats.protocols import at_least, multiply
@@ -10,7 +13,9 @@ from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.association.statistics import Evidence
 from mpcstats.stats.disclosure import open_counts
 
-__all__ = ["LARGEST_LAMBDA", "hidden_lambda"]
+__all__ = ["LARGEST_LAMBDA", "Hidden", "hidden_lambda"]
+
+Floats = NDArray[np.float64]
 
 LARGEST_LAMBDA = 8.0
 _STEPS = 13
@@ -21,15 +26,26 @@ _MEDIAN_CHI_SQUARE = float(ndtri(0.75)) ** 2
 _BIT = "lambda"
 
 
-async def hidden_lambda(
-    session: Session, people: int, order: int, parts: list[tuple[Evidence, Shared]]
-) -> float | None:
-    """Median of the chi-squares of all variants over its expectation.
+@dataclass(frozen=True)
+class Hidden:
+    """Variants of one block.
 
-    Parameters
+    Attributes
     ----------
-    parts : list of (Evidence, Shared)
-        Per block, and 1 where the variant counts.
+    evidence : Evidence
+    counts : Shared (V,)
+        1 where the variant counts.
+    degrees : float64 (V,)
+        Of freedom of its t statistic.
+    """
+
+    evidence: Evidence
+    counts: Shared
+    degrees: Floats
+
+
+async def hidden_lambda(session: Session, parts: list[Hidden]) -> float | None:
+    """Median of the chi-squares of all variants over its expectation.
 
     Returns
     -------
@@ -46,16 +62,16 @@ async def hidden_lambda(
     session.openings.declare(
         _BIT, _STEPS, "genomic control, digit by digit: is lambda above the middle of what is left"
     )
-    evidence = Evidence.joined([part for part, _ in parts])
-    counts = concatenate([bits for _, bits in parts])
+    evidence = Evidence.joined([part.evidence for part in parts])
+    counts = concatenate([part.counts for part in parts])
+    degrees = np.concatenate([part.degrees for part in parts])
     total, low, high = counts.sum(0), 0.0, LARGEST_LAMBDA
-    degrees = people - order - 1
     for _ in range(_STEPS):
         middle = (low + high) / 2
         # the t whose two-sided p is that of chi-square `middle` times the expected median
 
         t = stdtrit(degrees, ndtr(-np.sqrt(middle * _MEDIAN_CHI_SQUARE))) ** 2
-        beyond = await evidence.beyond(session, np.full(evidence.rate.size, t / (degrees + t)))
+        beyond = await evidence.beyond(session, t / (degrees + t))
         above = (await multiply(session, beyond, counts)).sum(0)
         # the median is above the middle when more than half of all variants are
         more = await at_least(session, (above.times_int(2) - total).reshape(1), 1)

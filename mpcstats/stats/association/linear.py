@@ -28,6 +28,7 @@ from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.association.scan import Block, Scan
+from mpcstats.stats.association.site_indicators import with_site_indicators
 from mpcstats.stats.association_table import genomic_control_lambda, linear_table
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
@@ -40,9 +41,10 @@ _NOTHING_LEFT = 2.0**-32
 heterozygous, a covariate made from the variant). One carrier among 10^6 people has 10^-6."""
 
 
-def plan_kappa(plan: AssociationPlan, floor: int = 40) -> int:
-    """Bits of one bounded mask such that a scan with missing calls everywhere keeps `floor` bits in total."""
-    openings = missing_openings(len(plan.covariates) + 1, max(1, plan.variant_count))
+def plan_kappa(plan: AssociationPlan, floor: int = 40, further: int = 0) -> int:
+    """Bits of one bounded mask such that a scan with missing calls everywhere keeps `floor` bits in total; `further`
+    covariates beside those of the plan."""
+    openings = missing_openings(len(plan.covariates) + further + 1, max(1, plan.variant_count))
     return floor + max(1, math.ceil(math.log2(openings)))
 
 
@@ -76,6 +78,8 @@ async def joint_linear_scan(
     """
     wanted = options or ScanOptions()
     _refuse_too_much(wanted, ruling)
+    if wanted.site_indicators:
+        plan, own = with_site_indicators(plan, own, dealers, session.channel.parties, session.index)
     model = await fit_null_model(session, plan, own, dealers, ruling)
     scan = Scan(session, model, own, dealers, ruling, wanted)
     scan.declare(plan.variant_count)
@@ -84,7 +88,7 @@ async def joint_linear_scan(
         blocks.append(await scan.block((start, stop)))
         session.progress(f"{stop} of {plan.variant_count} variants")
     if wanted.release == "hits":
-        lam = await hidden_lambda(session, model.people, model.order, scan.evidence) if wanted.genomic_control else None
+        lam = await hidden_lambda(session, scan.hidden) if wanted.genomic_control else None
         return _hits(plan, model, blocks, ruling, variants, wanted, lam)
     return _all(plan, model, blocks, ruling, variants, wanted)
 

@@ -28,6 +28,8 @@ class ScanOptions:
         statistics, stay on shares.
     threshold : float
         Of p, for "hits"; 1e-100 to below 1.
+    site_indicators : bool
+        A covariate for each site but the first; the numbers of people at each site are then opened.
     genomic_control : bool
         With "hits": also lambda, to three decimals.
     """
@@ -36,6 +38,7 @@ class ScanOptions:
     release: Literal["all", "hits"] = "all"
     threshold: float = GENOME_WIDE
     genomic_control: bool = True
+    site_indicators: bool = False
 
     def __post_init__(self) -> None:
         if self.missing not in ("complete", "mean"):

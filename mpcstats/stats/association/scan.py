@@ -14,10 +14,11 @@ from mpcstats.protocols import multiply, sum_of_inputs
 from mpcstats.runtime import Session, Shared, local
 from mpcstats.stats.association.alleles import CALLED, PASSES, RARER, AlleleCounts, count_alleles
 from mpcstats.stats.association.complete import complete_statistics, partial_statistics, pool_sums
+from mpcstats.stats.association.genomic_control import Hidden
 from mpcstats.stats.association.imputed import count_bits, imputed_statistics
 from mpcstats.stats.association.null_model import NullModel
 from mpcstats.stats.association.options import ScanOptions
-from mpcstats.stats.association.statistics import Evidence, Statistics
+from mpcstats.stats.association.statistics import Statistics
 from mpcstats.stats.contributions.association import AssociationContribution
 from mpcstats.stats.disclosure import Ruling, open_counts
 
@@ -63,8 +64,8 @@ class Scan:
 
     Attributes
     ----------
-    evidence : list of (Evidence, Shared)
-        With "hits": what lambda is made of, and 1 where the variant counts in it; block by block.
+    hidden : list of Hidden
+        With "hits": what lambda is made of, block by block.
     """
 
     session: Session
@@ -73,7 +74,7 @@ class Scan:
     dealers: tuple[int, ...]
     ruling: Ruling
     options: ScanOptions
-    evidence: list[tuple[Evidence, Shared]] = field(default_factory=list)
+    hidden: list[Hidden] = field(default_factory=list)
 
     def declare(self, count: int) -> None:
         """Enter what a scan of `count` variants opens in the manifest."""
@@ -192,9 +193,11 @@ class Scan:
             if statistics.valid is not None:
                 bits = await multiply(session, bits, statistics.valid)
             evidence = await statistics.evidence(session)
+            degrees = self._degrees(block.observed[which])
             if self.options.genomic_control:
-                self.evidence.append((evidence, await multiply(session, bits, await evidence.varies(session))))
-            beyond = await evidence.beyond(session, self._critical(block.observed[which]))
+                counts_in = await multiply(session, bits, await evidence.varies(session))
+                self.hidden.append(Hidden(evidence, counts_in, degrees))
+            beyond = await evidence.beyond(session, self._critical(degrees))
             hits = np.flatnonzero(await open_counts(session, await multiply(session, bits, beyond), HITS) == 1)
             if not hits.size:
                 continue
@@ -204,10 +207,12 @@ class Scan:
             block.a1_is_alt[where] = await its.open_a1(session)
             await self._open(block, where, statistics[hits])
 
-    def _critical(self, observed: Ints) -> Floats:
-        """r^2 beyond which p is below the threshold."""
+    def _degrees(self, observed: Ints) -> Floats:
         people = np.full(observed.size, self.model.people) if self._imputes else observed
-        degrees = np.maximum(people - self.model.order - 1, 1)
+        return np.maximum(people - self.model.order - 1, 1).astype(np.float64)
+
+    def _critical(self, degrees: Floats) -> Floats:
+        """r^2 beyond which p is below the threshold."""
         t = stdtrit(degrees, self.options.threshold / 2) ** 2
         return np.asarray(t / (degrees + t), np.float64)
 

@@ -35,6 +35,8 @@ class GwasSpec(AnalysisSpec):
     """Variants whose statistics are released: all, or those alone whose p is below the threshold."""
     threshold: float = Field(default=GENOME_WIDE, ge=SMALLEST_P, lt=1, allow_inf_nan=False)
     """Of p, for hits."""
+    site_indicators: bool = False
+    """Also a covariate for each site but the first."""
     genomic_control: bool = True
     """With hits, also lambda."""
 

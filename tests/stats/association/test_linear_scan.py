@@ -63,7 +63,8 @@ class Cohort:
                 seen.update({name: entry.values for name, entry in session.openings.manifest.items() if entry.values})
             return outcome
 
-        found = run_parties(committee, program, kappa=plan_kappa(plan))
+        indicators = len(dealers) - 1 if options.site_indicators else 0
+        found = run_parties(committee, program, kappa=plan_kappa(plan, further=indicators))
         for other in found[1:]:
             pd.testing.assert_frame_equal(found[0].tables["variants"], other.tables["variants"])
         return found[0]
@@ -210,3 +211,20 @@ def test_standard_lets_hits_out_below_its_threshold() -> None:
 def test_options_that_do_not_exist(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError):
         ScanOptions(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("missing", ["complete", "mean"])
+def test_site_indicators_are_covariates(missing: str) -> None:
+    own = cohort(10)
+    own.phenotype = own.phenotype + 3.0 * own.site
+    outcome = own.scan(ScanOptions(missing=missing, site_indicators=True))
+    assert outcome.conventions["model"].endswith("covariates x0, x1, site=beta, site=gamma")
+    own.covariates = np.column_stack([own.covariates, own.site == 1, own.site == 2])
+    check(outcome.tables["variants"], regression(own, missing), 1e-9)
+
+
+def test_site_indicators_are_refused_where_a_site_has_few_people() -> None:
+    own = cohort(11, people=700)
+    own.site = np.where(np.arange(700) < 5, 2, np.arange(700) % 2)
+    with pytest.raises(DisclosureRefused, match="fewer people than the rules allow"):
+        own.scan(ScanOptions(release="hits", site_indicators=True), STANDARD)
