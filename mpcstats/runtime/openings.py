@@ -45,8 +45,17 @@ class OpeningLog:
         return log
 
     def declare(self, name: str, limit: int, why: str) -> None:
-        """Enter a value that the analysis will open."""
-        self.manifest[name] = Opened(name, limit, why)
+        """Enter values that the analysis will open. Declared again, for the same reason, they come on top.
+
+        Raises
+        ------
+        UndeclaredOpening
+            The name stands for something else already.
+        """
+        entry = self.manifest.setdefault(name, Opened(name, 0, why))
+        if entry.why != why:
+            raise UndeclaredOpening(f"{name!r} is declared twice, for different reasons; nothing was opened")
+        entry.limit += limit
 
     def allow(self, name: str, count: int) -> None:
         """Check an opening against the manifest, before anything is sent.

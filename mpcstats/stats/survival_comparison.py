@@ -124,8 +124,9 @@ async def _statistic(
     )
     tables, conventions = dict(found.tables), found.conventions | _conventions(plan)
     if trend is not None:
-        names = ("z", "chi_square", "degrees_of_freedom", "p_value", "log_p_value")
-        tables["trend"] = pd.DataFrame([{name: found.values.get(f"trend_{name}", np.nan) for name in names}])
+        # no z: its sign would tell which group does better, and is not opened
+        names = ("chi_square", "degrees_of_freedom", "p_value", "log_p_value")
+        tables["trend"] = pd.DataFrame([{name: found.values[f"trend_{name}"] for name in names}])
         conventions["trend"] = _trend_text(plan.group_names, trend)
     if wanted.pairwise is not None:
         conventions["pairwise"] = _pairwise_text(wanted.pairwise)

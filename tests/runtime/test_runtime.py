@@ -48,6 +48,22 @@ def test_an_undeclared_value_is_not_opened_and_nothing_is_sent() -> None:
     assert max(run_parties(THREE, program, observe=seen.append)) <= 2  # what other parties still dealt
 
 
+def test_what_is_declared_again_comes_on_top() -> None:
+    async def program(session: Session) -> tuple[int, int]:
+        x = await shared(session, [1, 2, 3])
+        session.openings.declare("x", 3, "test")
+        await open_declared(session, x, "x")
+        session.openings.declare("x", 2, "test")
+        entry = session.openings.manifest["x"]
+        with pytest.raises(UndeclaredOpening, match="would open 6 values where 5"):
+            await open_declared(session, x, "x")
+        with pytest.raises(UndeclaredOpening, match="for different reasons"):
+            session.openings.declare("x", 3, "another reason")
+        return entry.limit, entry.values
+
+    assert run_parties(THREE, program) == [(5, 3)] * 3
+
+
 @pytest.mark.parametrize("liar", [1, 2, 3])
 def test_a_wrong_share_is_seen_by_the_others(liar: int) -> None:
     async def program(session: Session) -> str:

@@ -13,7 +13,9 @@ import pytest
 
 from mpcstats.errors import SpecError
 from mpcstats.sdk.results import CountResult, GwasResult, KaplanMeierResult, LogrankResult, wrap
+from mpcstats.stats.kaplan_meier import rounded_tables
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.secure_logrank.release import group_table
 
 from . import outcomes
 
@@ -168,6 +170,28 @@ def test_logrank_in_r_layout() -> None:
     text = result.summary()
     assert "Chisq= 10.33  on 1 degrees of freedom, p = 0.00131" in text
     assert ["sex=1", "138", "112", "91.582", "4.5523", "10.327"] in [line.split() for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_logrank_on_shares_prints_what_was_opened(opened: bool) -> None:
+    numbers = np.array([[4.0, 6.0], [5.5, 4.5]]) if opened else None
+    values = {"chi_square": 3.2, "degrees_of_freedom": 1, "p_value": 0.07, "by": "arm", "mode": "statistic"}
+    trend = pd.DataFrame({"chi_square": [2.5], "degrees_of_freedom": [1], "p_value": [0.114]})
+    outcome = Outcome("logrank", {"groups": group_table(["a", "b"], numbers), "trend": trend}, values)
+    text = wrap(Outcome.from_json(outcome.to_json())).summary()
+    table = text.split("\n\n")[1].splitlines()
+    assert table[0].split() == (["group", "observed", "expected", "(O-E)^2/E"] if opened else ["group"])
+    assert [line.split()[0] for line in table[1:]] == ["arm=a", "arm=b"]
+    assert "Trend: Chisq= 2.5  on 1 degrees of freedom, p = 0.114" in text
+    assert "nan" not in text.lower()
+
+
+def test_a_rounded_curve_that_happens_to_end_at_nobody_is_still_cut() -> None:
+    tables = rounded_tables([30, 60], [17], [[15, 15]], [[5, 5]], [1], groups=["a"])
+    tables["curve"]["at_risk"] = 20
+    result = wrap(Outcome("kaplan-meier", tables, {"curve": "rounded"}))
+    assert isinstance(result, KaplanMeierResult)
+    assert result.at_risk([30, 45])["a"].isna().tolist() == [False, True]
 
 
 def test_logrank_without_a_test() -> None:

@@ -176,6 +176,36 @@ def test_every_statistic_equals_r(entry: dict[str, Any]) -> None:
 # --- the same under `standard` --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("policy", ["open", "standard"])
+def test_pairs_and_trend_of_three_groups_from_shares(policy: str) -> None:
+    """The same table of pairs as from counts, adjusted; no number that was not opened is printed."""
+    rng = np.random.default_rng(5)
+    arm = rng.choice(["a", "b", "c"], 300)
+    time = np.ceil(rng.exponential(5 + 3 * (arm == "b"))).clip(1, 20).astype(int)
+    frame = pd.DataFrame({"time": time, "status": rng.random(300) < 0.7, "arm": arm})
+    request = {"time": "time", "event": "status", "by": "arm", "trend": True, "pairwise": "holm"}
+    with ms.local(sites_of(frame, 3, 3)) as consortium:
+        oracle = consortium.logrank(**request)
+    with ms.local(sites_of(frame, 3, 3), policy=policy) as consortium:
+        result = consortium.logrank(**request, mode="statistic")
+    pd.testing.assert_frame_equal(result.pairwise, oracle.pairwise, rtol=1e-5, check_dtype=False)
+    assert (result.pairwise["p_adjusted"] >= result.pairwise["p_value"]).all()
+    pd.testing.assert_frame_equal(result.trend, oracle.trend.drop(columns="z"), rtol=1e-5)
+    opened = {item["name"]: item["values"] for item in result.run["opened"]}
+    under_rules = policy == "standard"  # rules make sure that all groups take part
+    assert opened == {
+        "test can be released": int(under_rules),
+        "groups in the test": 0 if under_rules else 4,
+        "test exists": 5,
+        "chi-square": 10,
+    }
+    text = result.summary()
+    assert f"Chisq= {oracle.chi_square:.4g}  on 2 degrees of freedom" in text
+    assert f"Trend: Chisq= {oracle.trend['chi_square'].item():.4g}  on 1 degrees of freedom" in text
+    assert not {"NA", "nan", "NaN"} & set(text.split())
+    assert "nan" not in [label.get_text() for label in result.plot().axes[0].texts]
+
+
 @pytest.fixture(scope="module")
 def lung() -> pd.DataFrame:
     entry = next(p.values[0] for p in shipped("logrank.json") if p.id == "lung_sex_by_ecog-sex")

@@ -139,8 +139,9 @@ class SurvivalMethods(Methods):
             "peto-peto-lifelines", or "fleming-harrington" with `p` and `q`: S(t-)^p (1 - S(t-))^q.
         trend : bool
             Also a test for trend over the groups in their order, with scores 1, 2, ...; `trend_scores` are other ones.
+            In mode "statistic" they are whole numbers, and the result has no z: its sign stays closed.
         pairwise : method of R's p.adjust, optional
-            Also a test of every two groups, from the exact table; "holm" is right for any dependence.
+            Also a test of every two groups; "holm" is right for any dependence.
         mode : {"auto", "table", "statistic"}
             "table" opens the pooled counts and gives R's digits; "statistic" keeps them on shares and opens chi-square
             alone; "auto" is "table" where all parties allow the exact curve.

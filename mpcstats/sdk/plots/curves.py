@@ -70,7 +70,9 @@ def head(ax: Axes, title: str | None, names: list[str]) -> None:
         ax.set_title(title, fontsize=style.TITLE_SIZE, loc="left", fontweight="bold", pad=6 + 14 * rows)
 
 
-def at_risk_rows(ax: Axes, table: pd.DataFrame, groups: list[str], names: list[str], ticks: list[float]) -> None:
+def at_risk_rows(
+    ax: Axes, table: pd.DataFrame, groups: list[str], names: list[str], ticks: list[float], *, rounded: bool
+) -> None:
     """A row of numbers at risk per group under its ticks, in the colour of its curve; unknown ones are dashes."""
     first = -44.0  # points below the axis: tick labels and axis label come before
     ax.annotate(
@@ -101,7 +103,7 @@ def at_risk_rows(ax: Axes, table: pd.DataFrame, groups: list[str], names: list[s
                 color=shade,
                 annotation_clip=False,
             )
-        numbers = at_risk_at(table[table["group"] == group], ticks)
+        numbers = at_risk_at(table[table["group"] == group], ticks, complete=False if rounded else None)
         for tick, number in zip(ticks, numbers, strict=True):
             ax.annotate(
                 "–" if np.isnan(number) else f"{number:,.0f}",

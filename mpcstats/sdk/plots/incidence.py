@@ -66,7 +66,8 @@ def cumulative_incidence_figure(
         head(ax, heading if title is None or number else f"{title}: {heading}" if heading else title, names)
         if at_risk is not None:
             labels = group_labels(groups, by)
-            at_risk_rows(ax, at_risk, groups, labels if number == 0 else [""] * rows, style.nice_ticks(end))
+            shown = labels if number == 0 else [""] * rows
+            at_risk_rows(ax, at_risk, groups, shown, style.nice_ticks(end), rounded=rounded)
     return figure
 
 

@@ -74,7 +74,7 @@ def plot_survival(
     head(ax, title, names)
     draw_notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
     if at_risk:
-        at_risk_rows(ax, curve, groups, names, ticks)
+        at_risk_rows(ax, curve, groups, names, ticks, rounded=rounded)
     return figure if figure is not None else ax
 
 
@@ -92,6 +92,36 @@ def plot_observed_expected(
         figure = style.new_figure(6.4, 1.9 + 0.5 * len(table))
         ax = figure.add_subplot()
     names = group_labels(table["group"].tolist(), by)
+    if table[["observed", "expected"]].isna().all(axis=None):
+        ax.text(
+            0.5,
+            0.5,
+            "counts stayed on shares:\nneither observed nor expected events were opened",
+            transform=ax.transAxes,
+            fontsize=style.TEXT_SIZE,
+            color=style.GREY,
+            ha="center",
+            va="center",
+        )
+    _draw_bars(ax, table)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlim(0, 1.12 * max([1.0, *table["observed"].dropna(), *table["expected"].dropna()]))
+    style.clean(ax, x="Events", title=title)
+    ax.tick_params(axis="y", length=0)
+    ax.legend(
+        frameon=False,
+        fontsize=style.TEXT_SIZE,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        title=p_text,
+        title_fontsize=style.TEXT_SIZE,
+        alignment="left",
+    )
+    return figure if figure is not None else ax
+
+
+def _draw_bars(ax: Axes, table: pd.DataFrame) -> None:
     for row, (observed, expected) in enumerate(zip(table["observed"], table["expected"], strict=True)):
         ax.barh(row - 0.19, observed, height=0.34, color=style.COLOURS[0], label="observed" if row == 0 else None)
         ax.barh(
@@ -105,6 +135,8 @@ def plot_observed_expected(
             label="expected" if row == 0 else None,
         )
         for place, value in ((row - 0.19, observed), (row + 0.19, expected)):
+            if np.isnan(value):
+                continue
             ax.annotate(
                 f"{value:.1f}".removesuffix(".0"),
                 (value, place),
@@ -113,21 +145,6 @@ def plot_observed_expected(
                 va="center",
                 fontsize=style.SMALL_SIZE,
             )
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    ax.set_xlim(0, 1.12 * max(1.0, float(table[["observed", "expected"]].max().max())))
-    style.clean(ax, x="Events", title=title)
-    ax.tick_params(axis="y", length=0)
-    ax.legend(
-        frameon=False,
-        fontsize=style.TEXT_SIZE,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        title=p_text,
-        title_fontsize=style.TEXT_SIZE,
-        alignment="left",
-    )
-    return figure if figure is not None else ax
 
 
 def _draw_curve(ax: Axes, table: pd.DataFrame, index: int, label: str, *, ticks: bool) -> None:

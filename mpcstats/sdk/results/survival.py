@@ -82,7 +82,8 @@ class KaplanMeierResult(Result):
         at = np.asarray(times, dtype=np.float64)
         numbers = zip(self._names(), self._curves(), strict=True)
         return pd.DataFrame(
-            {name: at_risk_at(table, at) for name, table in numbers}, index=pd.Index(list(times), name="time")
+            {name: at_risk_at(table, at, complete=False if self.rounded else None) for name, table in numbers},
+            index=pd.Index(list(times), name="time"),
         )
 
     def plot(self, ax: Axes | None = None, *, p_text: str | None = None, title: str | None = None) -> Figure | Axes:
@@ -186,7 +187,10 @@ class LogrankResult(Result):
 
     @property
     def trend(self) -> pd.DataFrame:
-        """One row: z, chi_square, degrees_of_freedom, p_value, log_p_value; where a trend was asked for."""
+        """One row: z, chi_square, degrees_of_freedom, p_value, log_p_value; where a trend was asked for.
+
+        Without z where counts stayed on shares: chi-square alone is opened, and so has no direction.
+        """
         return _asked(self, "trend", "trend=True")
 
     @property
@@ -218,15 +222,21 @@ class LogrankResult(Result):
         ]
         if "trend" in self.outcome.tables:
             row = self.trend.iloc[0]
+            direction = f"z= {float(row['z']):.4g}, " if "z" in row.index else ""
             lines.append(
-                f"Trend: z= {float(row['z']):.4g}, Chisq= {float(row['chi_square']):.4g}  on "
+                f"Trend: {direction}Chisq= {float(row['chi_square']):.4g}  on "
                 f"{int(row['degrees_of_freedom'])} degrees of freedom, p {p_phrase(float(row['p_value']))}"
             )
         return lines
 
     def readable(self) -> pd.DataFrame:
-        """Groups with their column's name, and each group's part of the statistic, as R prints them."""
+        """Groups with their column's name, and each group's part of the statistic, as R prints them.
+
+        Of a test on shares the groups alone, or what was opened of them.
+        """
         table = _named(self.table, self.outcome.values)
+        if self.outcome.values.get("mode") == "statistic":
+            return table.dropna(axis="columns", how="all")
         if {"observed", "expected"} <= set(table.columns):
             table["(O-E)^2/E"] = (table["observed"] - table["expected"]) ** 2 / table["expected"]
         return table

@@ -21,17 +21,19 @@ def is_complete(table: pd.DataFrame) -> bool:
     return bool(last["at_risk"] == last["events"] + last["censored"])
 
 
-def at_risk_at(table: pd.DataFrame, times: ArrayLike) -> Floats:
+def at_risk_at(table: pd.DataFrame, times: ArrayLike, *, complete: bool | None = None) -> Floats:
     """People at risk just before each of `times`, from the table of one group; NaN where the table does not say.
 
     Beyond the last row of an exact table nobody is at risk; beyond the last row of a truncated one nothing is known.
+    `complete` says which one it is; by default its last row does. A rounded one is never complete: its numbers may
+    meet by chance.
     Between two rows it is the number of the later row, as R gives it: with late entry this counts people who
     entered since; `lattice.at_risk_before` has the number at the time itself.
     """
     at = np.asarray(times, dtype=np.float64)
     if table.empty:
         return np.full(at.shape, np.nan)
-    beyond = 0.0 if is_complete(table) else np.nan
+    beyond = 0.0 if (is_complete(table) if complete is None else complete) else np.nan
     row = np.searchsorted(table["time"].to_numpy(dtype=np.float64), at, side="left")
     return np.append(table["at_risk"].to_numpy(dtype=np.float64), beyond)[row]
 
@@ -68,7 +70,7 @@ def survival_at(
     if at.ndim != 1 or bool(np.any(np.isnan(at)) or np.any(at < 0) or np.any(np.diff(at) <= 0)):
         raise SpecError(f"times of a survival table are increasing and not negative, not {at.tolist()}")
     whole = is_complete(table) if complete is None else complete
-    n = at_risk_at(table, at) if at_risk is None else np.asarray(at_risk, dtype=np.float64)
+    n = at_risk_at(table, at, complete=whole) if at_risk is None else np.asarray(at_risk, dtype=np.float64)
     known = table["time"].to_numpy(dtype=np.float64)
     row = np.searchsorted(known, at, side="right")  # rows up to and at each time
     hidden = np.ones(at.shape, np.bool_) if table.empty else (at > known[-1]) & (not whole)

@@ -122,8 +122,7 @@ class LogrankSpec(LatticeSpec):
     trend_scores: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = ()
     """Numbers of the groups in a test for trend, in the order of the levels. Default: 1, 2 and so on."""
     pairwise: AdjustMethod | None = None
-    """Also a test of every two groups, with p-values adjusted by holm, hochberg, hommel, bonferroni, BH, BY or none;
-    from the exact table."""
+    """Also a test of every two groups, with p-values adjusted by holm, hochberg, hommel, bonferroni, BH, BY or none."""
     mode: Literal["auto", "table", "statistic"] = "auto"
     """table (pooled counts are opened), statistic (they stay on shares, chi-square alone is opened) or auto: the table
     where all policies let it out."""
