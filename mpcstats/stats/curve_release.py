@@ -75,13 +75,14 @@ def fits_grid(grid: float, time_grid: float) -> bool:
 
 
 def step_width(rules: DisclosureRules) -> int:
-    """Events per step of a rounded curve: twice `step_minimum`, and 1 where steps are exact.
+    """Events per step of a rounded curve: 2 `step_minimum` + 5, and 1 where steps are exact.
 
-    One curve alone would need `step_minimum` only. But curves of groups and of everybody are released in separate
-    requests: 5 events in all and no step in either of two groups leaves 1 to 4 in each. With steps twice as wide no
-    number is forced to be small by the curves of up to step_minimum + 1 groups beside that of everybody.
+    One curve alone would need `step_minimum` only. But curves of the same people are released in separate requests: of
+    groups and of everybody, of one cause, of several causes together, of all who leave. 5 events in all and no step in
+    either of two groups leaves 1 to 4 in each. With steps this wide, and none narrower, no number is forced to be small
+    by all curves of two groups and three ways to leave (ADR 0003).
     """
-    return 1 if rules.step_minimum == 1 else 2 * rules.step_minimum
+    return 1 if rules.step_minimum == 1 else 2 * rules.step_minimum + 5
 
 
 async def release_rounded_curves(
@@ -143,6 +144,8 @@ async def _visible(session: Session, least: Counts, steps: Shared, kinds: int, r
         return steps.times_int(0).plus_int(1)
     # each kind is up to width - 1 more than its steps at the point before
     width = step_width(rules)
+    # with fewer than a step left, a cut would say that nearly all people at start had left by whole steps
+    floor = max(floor, width)
     unseen = np.where(np.arange(points) > 0, kinds * (width - 1), 0)
     certain = (-steps.times_int(width)).plus(M61.from_int64(least.reshape(groups, 1) - unseen))
     return await at_least(session, certain, floor)

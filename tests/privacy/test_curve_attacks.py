@@ -71,8 +71,14 @@ def steps_of(curves: RoundedCurves, cohort: int, kind: int) -> list[tuple[int, i
 
 
 @pytest.mark.parametrize(("kinds", "points", "largest"), [(2, 3, 15), (3, 2, 18)], ids=["survival", "competing risks"])
-def test_one_release_forces_no_small_step(kinds: int, points: int, largest: int) -> None:
-    """All cohorts of up to 15 or 18 people with three ways of rounding: events, censorings, people at start."""
+def test_one_release_forces_no_small_step(
+    kinds: int, points: int, largest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All cohorts of up to 15 or 18 people with three ways of rounding: events, censorings, people at start.
+
+    One release needs steps twice as wide as `step_minimum` only, and of these there are several in small cohorts.
+    """
+    monkeypatch.setattr(curve_release, "step_width", lambda rules: 2 * rules.step_minimum)
     cohorts = np.concatenate([compositions(n, kinds * points) for n in range(largest + 1)])
     counts = cohorts.reshape(-1, kinds, points).transpose(1, 0, 2)
     curves = release(counts, SMALL)
@@ -155,7 +161,7 @@ def all_cells(largest: int, groups: int, points: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("step", "groups", "points", "largest"), [(2, 2, 2, 10), (3, 2, 2, 14), (2, 3, 1, 14), (5, 2, 1, 24), (5, 3, 1, 24)]
+    ("step", "groups", "points", "largest"), [(2, 2, 2, 19), (3, 2, 1, 24), (2, 3, 1, 19), (5, 2, 1, 34), (5, 3, 1, 34)]
 )
 def test_curves_of_groups_and_of_everybody_together_force_no_small_step(
     step: int, groups: int, points: int, largest: int
@@ -173,16 +179,37 @@ def test_steps_of_the_bare_minimum_would_give_small_ones_away(monkeypatch: pytes
     assert small > 0
 
 
-def test_two_causes_in_two_groups_with_all_their_sums() -> None:
-    """Curves of each cause in each group, of both causes, of both groups, and of all: nine releases."""
-    width = curve_release.step_width(STANDARD)
-    behind: dict[tuple[int, ...], list[tuple[int, ...]]] = defaultdict(list)
-    for a, b, c, d in itertools.product(range(width), repeat=4):  # whole steps tell nothing more
-        sums = (a + b, c + d, a + c, b + d, a + b + c + d)
-        behind[tuple(value // width for value in sums)].append((a, b, c, d))
-    for members in behind.values():
-        for known in np.array(members).T:
-            assert not forced_small(known, STANDARD.step_minimum)
+def combinations_of(kinds: int) -> list[tuple[int, ...]]:
+    """Every set of kinds: curves of these as one event."""
+    return [chosen for size in range(1, kinds + 1) for chosen in itertools.combinations(range(kinds), size)]
+
+
+def forced_cells(width: int, step: int, kinds: int = 3) -> int:
+    """Of all tables of counts below a step, two groups and several ways to leave: releases that force a small number.
+
+    Released are whole steps of each way to leave, of each two together and of all (one cause, several causes as one
+    event, who is censored), in each group and in both together. Whole steps more tell nothing more.
+    """
+    table = np.indices((width,) * (2 * kinds), dtype=np.int8).reshape(2, kinds, -1)
+    sums = np.stack(
+        [table[list(g)][:, list(k)].sum((0, 1)) for g in combinations_of(2) for k in combinations_of(kinds)]
+    )
+    released = np.zeros(table.shape[2], np.int64)
+    for row in sums:
+        released = released * (2 * kinds) + row // width
+    order = np.argsort(released, kind="stable")
+    starts = np.flatnonzero(np.diff(released[order], prepend=-1))
+    least, most = (f.reduceat(sums[:, order], starts, axis=1) for f in (np.minimum, np.maximum))
+    return int(((least >= 1) & (most < step)).any(axis=0).sum())
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_curves_of_causes_in_two_groups_with_all_their_sums_force_no_small_number(step: int) -> None:
+    """Cumulative incidence, Kaplan-Meier of each cause, of both, and of leaving at all; and what steps before allowed."""
+    width = curve_release.step_width(replace(STANDARD, step_minimum=step))
+    assert forced_cells(width, step) == 0
+    assert forced_cells(width - 1, step) > 0
+    assert forced_cells(2 * step, step) > 0
 
 
 def bounds(levels: np.ndarray, cohorts: list[list[int]], objective: np.ndarray, width: int) -> tuple[int, int]:
@@ -217,19 +244,47 @@ def bounds(levels: np.ndarray, cohorts: list[list[int]], objective: np.ndarray, 
     return ends[0], ends[1]
 
 
+def small_steps_of(cells: np.ndarray, cohorts: list[list[int]], width: int, points: int) -> tuple[int, int]:
+    """Steps of 1 to 4 events between grid points, and from the start, and how many of them the curves force."""
+    total = np.stack([cells[members].sum(axis=0).cumsum() for members in cohorts])
+    small = forced = 0
+    for number, members in enumerate(cohorts):
+        for first, last in sorted({*itertools.pairwise(range(-1, points)), *((-1, last) for last in range(points))}):
+            true = total[number, last] - (total[number, first] if first >= 0 else 0)
+            if not 1 <= true < STANDARD.step_minimum:
+                continue
+            objective = np.zeros(cells.shape)
+            objective[members, last] = 1
+            if first >= 0:
+                objective[members, first] = -1
+            least, most = bounds(total // width, cohorts, objective, width)
+            assert least <= true <= most
+            small, forced = small + 1, forced + (least >= 1 and most < STANDARD.step_minimum)
+    return small, forced
+
+
 @pytest.mark.parametrize("seed", range(3))
-def test_long_curves_of_three_groups_and_everybody(seed: int) -> None:
+@pytest.mark.parametrize(
+    "cohorts",
+    [
+        [[0], [1], [2], [0, 1, 2]],
+        [list(chosen) for chosen in combinations_of(3)],
+        [[0], [1], [2], [3], [0, 1], [2, 3], [0, 2], [1, 3], [0, 1, 2, 3]],
+    ],
+    ids=["three groups and everybody", "two causes and censoring with all sums", "two strata of two groups, pooled"],
+)
+def test_long_curves_force_no_small_step(cohorts: list[list[int]], seed: int) -> None:
     """The same attack by integer programs, on curves that cannot be listed."""
     rng = np.random.default_rng(seed)
-    cells = rng.poisson(rng.choice([0.4, 1.5, 4.0], (3, 8)))
-    width = curve_release.step_width(STANDARD)
-    cohorts = [[0], [1], [2], [0, 1, 2]]
-    total = np.stack([cells[members].sum(axis=0).cumsum() for members in cohorts])
-    for members, (first, last) in itertools.product(cohorts, itertools.pairwise(range(-1, 8))):
-        objective = np.zeros((3, 8))
-        objective[members, last] = 1
-        if first >= 0:
-            objective[members, first] = -1
-        least, most = bounds(total // width, cohorts, objective, width)
-        assert least <= cells[members, last].sum() <= most
-        assert not (least >= 1 and most < STANDARD.step_minimum)
+    cells = rng.poisson(rng.choice([0.4, 1.5, 4.0], (max(map(len, cohorts)), 6)))
+    small, forced = small_steps_of(cells, cohorts, curve_release.step_width(STANDARD), 6)
+    assert small > 5
+    assert forced == 0
+
+
+def test_integer_programs_find_forced_steps_where_steps_are_narrower() -> None:
+    rng = np.random.default_rng(22)
+    cells = rng.poisson(rng.choice([0.4, 1.5, 4.0], (3, 5)))
+    cohorts = [list(chosen) for chosen in combinations_of(3)]
+    assert small_steps_of(cells, cohorts, 2 * STANDARD.step_minimum, 5)[1] > 0
+    assert small_steps_of(cells, cohorts, curve_release.step_width(STANDARD), 5)[1] == 0

@@ -18,6 +18,7 @@ from mpcstats.sdk.plots.counts import plot_counts
 from mpcstats.sdk.plots.survival import plot_survival
 from mpcstats.sdk.results import CountResult, KaplanMeierResult, wrap
 from mpcstats.stats.kaplan_meier import tables_from_counts
+from mpcstats.stats.outcome import Outcome
 
 from . import outcomes
 
@@ -29,7 +30,7 @@ def drawn(figure: object) -> Figure:
     figure.set_dpi(72)
     figure.canvas.draw()
     page = figure.bbox
-    for ax in figure.axes:
+    for ax in filter(Axes.get_visible, figure.axes):
         box = ax.get_tightbbox()
         assert box is not None
         assert box.x0 >= page.x0 - 1
@@ -157,6 +158,26 @@ def test_many_groups_with_long_names_stay_on_the_page() -> None:
     counts = np.tile(np.arange(1, 9), (8, 1))
     tables = tables_from_counts(counts, counts, groups=groups)
     drawn(plot_survival(tables["curve"], by="arm", medians=tables["medians"]))
+
+
+def test_many_curves_of_strata_have_a_panel_each() -> None:
+    counts = np.random.default_rng(1).integers(0, 4, (3, 3, 30))
+    groups, strata = ["surgery", "chemotherapy", "combined"], ["I", "II", "III"]
+    tables = tables_from_counts(counts, counts, groups=groups, strata=strata)
+    values = {"curve": "exact", "by": "treatment", "strata": ["stage"]}
+    result = wrap(Outcome("kaplan-meier", tables, values))
+    assert isinstance(result, KaplanMeierResult)
+    figure = drawn(result.plot(p_text="stratified log-rank p = 0.2", title="Survival by stage and treatment"))
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") for ax in shown] == ["stage=I", "stage=II", "stage=III"]
+    assert [len(curves(ax)) for ax in shown] == [3, 3, 3]
+    assert len({ax.get_xlim() for ax in shown}) == 1
+    assert sum("stratified log-rank p = 0.2" in "".join(texts(ax)) for ax in shown) == 1
+    own = tables["curve"][(tables["curve"]["stratum"] == "III") & (tables["curve"]["group"] == "combined")]
+    np.testing.assert_array_equal(curves(shown[2])[2][1:, 1], own["survival"])
+    one = Figure().add_subplot()
+    assert result.plot(one) is one
+    assert len(curves(one)) == 9
 
 
 def test_observed_and_expected() -> None:

@@ -75,7 +75,8 @@ def test_several_groups_have_a_panel_for_each_cause() -> None:
         )
     )
     left, right = figure.axes
-    assert left.get_title(loc="left") == "Trial: relapse"
+    assert figure.get_suptitle() == "Trial"
+    assert left.get_title(loc="left") == "relapse"
     assert right.get_title(loc="left") == "death"
     assert legend(left) == legend(right) == ["arm = 0", "arm = 1", "arm = 2"]
     assert "Gray's test p = 0.27" in texts(left)
@@ -84,6 +85,19 @@ def test_several_groups_have_a_panel_for_each_cause() -> None:
     assert len(curves(left)) == len(curves(right)) == 3
     assert rows_below(left) == rows_below(right)
     assert len({str(line._dash_pattern) for line in left.lines}) == 3
+
+
+def test_many_causes_are_two_in_a_row_and_fit_a_printed_page() -> None:
+    events = np.random.default_rng(2).integers(0, 3, (4, 2, 20))
+    causes = ["relapse", "transplant-related death", "other cancer", "accident"]
+    found = incidence_tables(events, events.sum(axis=0), None, causes=causes, groups=["standard care", "intensified"])
+    figure = drawn(cumulative_incidence_figure(found["incidence"], found["event_free"], by="arm", title="Trial"))
+    assert figure.get_size_inches()[0] < 10
+    assert [ax.get_title(loc="left") for ax in figure.axes] == causes
+    tops = [round(ax.get_position().y0, 2) for ax in figure.axes]
+    assert tops[0] == tops[1] > tops[2] == tops[3]
+    assert [ax.get_ylabel() for ax in figure.axes] == ["Cumulative incidence", ""] * 2
+    assert all(len(rows_below(ax)) > 4 for ax in figure.axes)
 
 
 def test_order_and_choice_of_causes() -> None:

@@ -138,7 +138,7 @@ def test_standard_shows_rounded_curves_only() -> None:
     for (group, cause), part in curve.groupby(["group", "cause"]):
         exact = events[int(cause) - 1, people.levels.index(int(group))].cumsum()[part["time"].astype(int)]
         steps = part["events"].cumsum()
-        np.testing.assert_array_equal(steps, np.where(exact >= 10, exact // 10 * 10 + 5, 0))
+        np.testing.assert_array_equal(steps, np.where(exact >= 15, exact // 15 * 15 + 7, 0))
         shown.add(group)
     assert "9" not in shown  # 6 people are fewer than 11
     # threshold and rounding of the start, the end of each curve, and steps of three kinds in 14 grid points

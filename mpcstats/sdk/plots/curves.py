@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from mpcstats.sdk.plots import style
 from mpcstats.stats.kaplan_meier import at_risk_at
 
-__all__ = ["at_risk_rows", "draw_steps", "group_labels", "head"]
+__all__ = ["PANEL_CHARACTERS", "at_risk_rows", "draw_steps", "group_labels", "head"]
 
 Floats = NDArray[np.float64]
+PANEL_CHARACTERS = 44
+"""What fits into a line above one of several panels."""
+
 _ROW = 13.0  # points between two rows of the number-at-risk table
 
 
@@ -50,10 +53,10 @@ def _steps(table: pd.DataFrame, column: str, curve: str, start: float) -> tuple[
     return time, np.where(np.isnan(value) & (level == start), start, value)
 
 
-def head(ax: Axes, title: str | None, names: list[str]) -> None:
-    """Title and legend above the axes, where no curve can be."""
+def head(ax: Axes, title: str | None, names: list[str], *, characters: int = 72) -> None:
+    """Title and legend above the axes, where no curve can be; `characters` fit into a line."""
     several = len(names) > 1
-    columns = max(1, min(len(names), 3, 72 // (9 + max(map(len, names), default=0))))
+    columns = max(1, min(len(names), 3, characters // (9 + max(map(len, names), default=0))))
     if several:
         ax.legend(
             loc="lower left",

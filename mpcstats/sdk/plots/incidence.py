@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpcstats.sdk.plots import style
-from mpcstats.sdk.plots.curves import at_risk_rows, draw_steps, group_labels, head
+from mpcstats.sdk.plots.curves import PANEL_CHARACTERS, at_risk_rows, draw_steps, group_labels, head
 
 __all__ = ["cumulative_incidence_figure"]
 
@@ -27,7 +27,8 @@ def cumulative_incidence_figure(
     band_text: str | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw cumulative incidence: the causes of one group in one panel, or a panel per cause with a curve per group.
+    """Draw cumulative incidence: the causes of one group in one panel, or a panel per cause with a curve per group,
+    two in a row.
 
     Parameters
     ----------
@@ -50,23 +51,29 @@ def cumulative_incidence_figure(
     groups = list(dict.fromkeys(curve["group"].tolist()))
     wanted = list(causes) if causes is not None else list(dict.fromkeys(curve["cause"].tolist()))
     panels = [[cause] for cause in wanted] if len(groups) > 1 else [wanted]
+    several = len(panels) > 1
     rows = len(groups) if at_risk is not None else 0
-    width = 7.2 if len(panels) == 1 else 1.2 + 4.6 * len(panels)
-    figure = style.new_figure(width, 4.6 + 0.2 * rows)
-    axes = figure.subplots(1, max(1, len(panels)), sharey=True, squeeze=False)[0]
+    height = 4.6 + 0.2 * rows
+    if several:
+        figure, axes = style.panels(len(panels), height if len(panels) < 3 else height - 0.5, title)
+    else:
+        figure = style.new_figure(7.2, height)
+        axes = [figure.add_subplot()]
     end, top = _end(curve), _top(curve[curve["cause"].isin(wanted)])
     for number, (ax, panel) in enumerate(zip(axes, panels, strict=False)):
         _panel(ax, curve, panel, groups, by)
         notes = [(tests or {}).get(panel[0]) if len(panel) == 1 else None]
         notes += [band_text if number == 0 else None]
         notes += ["rounded by disclosure control" if rounded and number == 0 else None]
-        _finish(ax, end, top, time_label, "Cumulative incidence" if number == 0 else "", notes)
+        _finish(ax, end, top, time_label, "" if number % 2 else "Cumulative incidence", notes)
         names = group_labels(groups, by) if len(groups) > 1 else [str(cause) for cause in panel]
-        heading = str(panel[0]) if len(panels) > 1 else None
-        head(ax, heading if title is None or number else f"{title}: {heading}" if heading else title, names)
+        if several:
+            head(ax, str(panel[0]), names, characters=PANEL_CHARACTERS)
+        else:
+            head(ax, title, names)
         if at_risk is not None:
             labels = group_labels(groups, by)
-            shown = labels if number == 0 else [""] * rows
+            shown = [""] * rows if number % 2 else labels
             at_risk_rows(ax, at_risk, groups, shown, style.nice_ticks(end), rounded=rounded)
     return figure
 

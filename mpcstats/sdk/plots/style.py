@@ -21,6 +21,7 @@ __all__ = [
     "line_style",
     "new_figure",
     "nice_ticks",
+    "panels",
     "png_bytes",
     "thousands",
 ]
@@ -50,6 +51,21 @@ def new_figure(width: float, height: float) -> Figure:
     figure = NotebookFigure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     return figure
+
+
+def panels(count: int, height: float, title: str | None) -> tuple[Figure, list[Axes]]:
+    """A figure of panels with one scale, two in a row: it fits a printed page. `height` is that of a row, in inches."""
+    rows = -(-count // 2)
+    figure = new_figure(1.2 + 4.0 * min(count, 2), height * rows + (0.3 if title else 0))
+    figure.get_layout_engine().set(hspace=0.06)  # type: ignore[union-attr]
+    if title:
+        figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE, fontweight="bold")
+    axes = figure.subplots(rows, min(count, 2), sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for ax in axes[count:]:
+        ax.set_visible(False)
+    for ax in axes[:count]:
+        ax.tick_params(labelbottom=True)
+    return figure, axes[:count]
 
 
 def png_bytes(figure: Figure, dpi: int = 150) -> bytes:

@@ -8,9 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mpcstats.sdk.plots import style
-from mpcstats.sdk.plots.curves import at_risk_rows, draw_steps, group_labels, head
+from mpcstats.sdk.plots.curves import PANEL_CHARACTERS, at_risk_rows, draw_steps, group_labels, head
 
-__all__ = ["draw_medians", "draw_notes", "plot_observed_expected", "plot_survival"]
+_ROUNDED = "rounded by disclosure control"
+
+__all__ = ["draw_medians", "draw_notes", "plot_observed_expected", "plot_strata", "plot_survival"]
 
 
 def plot_survival(
@@ -57,25 +59,82 @@ def plot_survival(
     if ax is None:
         figure = style.new_figure(7.2, 4.6 + (0.2 * len(groups) if at_risk else 0))
         ax = figure.add_subplot()
-    names = group_labels(groups, by)
-    end = float(curve["time"].max()) if len(curve) else 1.0
+    names, end = group_labels(groups, by), _end(curve)
+    _axes(ax, curve, medians, groups, names, censor_ticks, rounded)
+    ticks = _scales(ax, end, time_label)
+    head(ax, title, names)
+    draw_notes(ax, curve, [p_text, band_text, _ROUNDED if rounded else None])
+    if at_risk:
+        at_risk_rows(ax, curve, groups, names, ticks, rounded=rounded)
+    return figure if figure is not None else ax
+
+
+def plot_strata(
+    curve: pd.DataFrame,
+    medians: pd.DataFrame,
+    *,
+    by: str | None = None,
+    time_label: str = "Time",
+    rounded: bool = False,
+    p_text: str | None = None,
+    band_text: str | None = None,
+    title: str | None = None,
+) -> Figure:
+    """A panel of Kaplan-Meier curves for each stratum, two in a row: many curves in one panel cannot be told apart.
+
+    Parameters
+    ----------
+    curve, medians : DataFrame
+        As `plot_survival`, with a column stratum, which is written over its panel.
+    """
+    groups = list(dict.fromkeys(medians["group"].tolist()))
+    strata = list(dict.fromkeys(medians["stratum"].tolist()))
+    figure, axes = style.panels(len(strata), 4.1 + 0.2 * len(groups), title)
+    names, end = group_labels(groups, by), _end(curve)
+    for number, (ax, stratum) in enumerate(zip(axes, strata, strict=True)):
+        own, own_medians = curve[curve["stratum"] == stratum], medians[medians["stratum"] == stratum]
+        _axes(ax, own, own_medians, groups, names, None, rounded)
+        ticks = _scales(ax, end, time_label)
+        if number % 2:
+            ax.set_ylabel("")
+        head(ax, str(stratum), names, characters=PANEL_CHARACTERS)
+        if not number:
+            draw_notes(ax, own, [p_text, band_text, _ROUNDED if rounded else None])
+        at_risk_rows(ax, own, groups, [""] * len(groups) if number % 2 else names, ticks, rounded=rounded)
+    return figure
+
+
+def _end(curve: pd.DataFrame) -> float:
+    return float(curve["time"].max()) if len(curve) else 1.0
+
+
+def _axes(
+    ax: Axes,
+    curve: pd.DataFrame,
+    medians: pd.DataFrame | None,
+    groups: list[str],
+    names: list[str],
+    censor_ticks: bool | None,
+    rounded: bool,
+) -> None:
+    """The curves of all groups, and their medians."""
     if censor_ticks is None:
         censor_ticks = not rounded and int((curve["censored"] > 0).sum()) <= 200
     for index, group in enumerate(groups):
         _draw_curve(ax, curve[curve["group"] == group], index, names[index], ticks=censor_ticks)
     if medians is not None:
         draw_medians(ax, medians, groups)
+
+
+def _scales(ax: Axes, end: float, time_label: str) -> list[float]:
+    """Axes from 0 on; the ticks of time."""
     ticks = style.nice_ticks(end)
     ax.set_xticks(ticks, [style.thousands(tick) for tick in ticks])
     ax.set_xlim(-0.012 * end, end * 1.02)
     ax.set_ylim(0, 1.03)
     ax.set_yticks(np.linspace(0, 1, 6))
     style.clean(ax, x=time_label, y="Survival probability")
-    head(ax, title, names)
-    draw_notes(ax, curve, [p_text, band_text, "rounded by disclosure control" if rounded else None])
-    if at_risk:
-        at_risk_rows(ax, curve, groups, names, ticks, rounded=rounded)
-    return figure if figure is not None else ax
+    return ticks
 
 
 def plot_observed_expected(
@@ -184,6 +243,8 @@ def draw_medians(ax: Axes, medians: pd.DataFrame, groups: list[str]) -> None:
 def draw_notes(ax: Axes, curve: pd.DataFrame, notes: list[str | None]) -> None:
     """In the lower left corner, or the upper right one where curves fall too fast for that."""
     text = "\n".join(note for note in notes if note)
+    if not text:
+        return
     early = curve[curve["time"] <= 0.45 * curve["time"].max()]
     low = len(early) > 0 and float(early["survival"].min()) < 0.25
     ax.text(

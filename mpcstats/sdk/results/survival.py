@@ -89,11 +89,28 @@ class KaplanMeierResult(Result):
     def plot(self, ax: Axes | None = None, *, p_text: str | None = None, title: str | None = None) -> Figure | Axes:
         """Curves with confidence band, medians, and number at risk under the axis.
 
-        `p_text` is written into the plot: the `p_text` of a `LogrankResult`, or your own.
+        `p_text` is written into the plot: the `p_text` of a `LogrankResult`, or your own. More than four curves of
+        several strata have a panel for each stratum, unless `ax` is given.
         """
-        from mpcstats.sdk.plots.survival import plot_survival
+        from mpcstats.sdk.plots.survival import plot_strata, plot_survival
 
         curve, medians, by = self.curve, self.medians, self._by()
+        if (
+            ax is None
+            and "stratum" in medians.columns
+            and len(medians) > MOST_CURVES
+            and medians["group"].nunique() > 1
+        ):
+            return plot_strata(
+                _strata_named(curve, self.outcome.values),
+                _strata_named(medians, self.outcome.values),
+                by=by,
+                rounded=self.rounded,
+                time_label=str(self.outcome.values.get("time_label", "Time")),
+                p_text=p_text,
+                band_text=self._band(),
+                title=title,
+            )
         if "stratum" in medians.columns:
             values = self.outcome.values
             curve, medians, by = _one_label(_named(curve, values)), _one_label(_named(medians, values)), None
@@ -247,6 +264,8 @@ class LogrankResult(Result):
 
 
 _LABELS = ("stratum", "group")
+MOST_CURVES = 4
+"""Curves of several strata that share a panel."""
 
 
 def _asked(result: Result, name: str, how: str) -> pd.DataFrame:
@@ -266,6 +285,11 @@ def _named(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
     if len(strata) == 1 and "stratum" in table.columns:
         table["stratum"] = [f"{strata[0]}={stratum}" for stratum in table["stratum"]]
     return table
+
+
+def _strata_named(table: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    """A copy whose strata have their column's name before them; groups as they are."""
+    return _named(table, values | {"by": None})
 
 
 def _one_label(table: pd.DataFrame) -> pd.DataFrame:

@@ -219,7 +219,7 @@ def test_every_shown_step_of_the_baseline_hazard_holds_enough_events() -> None:
     shown = np.concatenate([[0], table["time"].to_numpy()])
     assert 2 < len(shown) < 16
     for before, until in itertools.pairwise(shown):
-        assert (p.event & (p.time > before) & (p.time <= until)).sum() >= 10
+        assert (p.event & (p.time > before) & (p.time <= until)).sum() >= 15
         assert (p.time >= until).sum() >= 11
     assert (np.diff(table["cumulative_hazard"]) > 0).all()
     np.testing.assert_allclose(table["survival"], np.exp(-table["cumulative_hazard"]))
