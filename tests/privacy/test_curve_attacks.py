@@ -205,7 +205,7 @@ def forced_cells(width: int, step: int, kinds: int = 3) -> int:
 
 @pytest.mark.parametrize("step", [2, 3])
 def test_curves_of_causes_in_two_groups_with_all_their_sums_force_no_small_number(step: int) -> None:
-    """Cumulative incidence, Kaplan-Meier of each cause, of both, and of leaving at all; and what steps before allowed."""
+    """Cumulative incidence, Kaplan-Meier of each cause, of both, and of leaving at all; narrower steps do."""
     width = curve_release.step_width(replace(STANDARD, step_minimum=step))
     assert forced_cells(width, step) == 0
     assert forced_cells(width - 1, step) > 0

@@ -166,6 +166,67 @@ def test_fractions_are_refused_or_have_a_unit() -> None:
         consortium.kaplan_meier(**REQUEST, entry="start")
 
 
+REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "log-rank from counts": ("logrank", {"by": "arm", "mode": "table"}),
+    "log-rank on shares": ("logrank", {"by": "arm", "mode": "statistic"}),
+    "Cox": ("cox", {"covariates": ["arm"]}),
+    "Cox, pooled risk sets": ("cox", {"covariates": ["arm"], "by_site": False}),
+    "incidence": ("cumulative_incidence", {}),
+    "Gray": ("gray", {"by": "arm"}),
+}
+
+
+@pytest.mark.parametrize(("column", "bad"), [("time", -1), ("status", 7)])
+@pytest.mark.parametrize(("analysis", "more"), REQUESTS.values(), ids=REQUESTS)
+def test_negative_times_and_unknown_events_are_refused_everywhere(
+    analysis: str, more: dict[str, Any], column: str, bad: int
+) -> None:
+    wrong = site([2, 3], [1, 0], ["a", "b"]).assign(**{column: [bad, 1]})
+    with local(site([5], [1]), wrong) as consortium, pytest.raises(DataError, match="1 rows") as caught:
+        getattr(consortium, analysis)(**REQUEST, **more, where="sex == 'm'")
+    assert caught.value.party == "site1"
+
+
+EDGES = {
+    "a group without events at one site": ((site([3, 5, 5], [1, 1, 0])), site([2, 4, 6], [0, 0, 0], ["b", "b", "a"])),
+    "a group at one site": (site([3, 5, 5], [1, 1, 0]), site([2, 4, 6], [1, 0, 1], ["b", "b", "a"])),
+    "all censored": (site([4, 2], [0, 0]), site([4], [0], "b")),
+    "all have the event": (site([1, 3, 4], [1, 1, 1], ["a", "b", "a"]), site([2, 5], [1, 1], "b")),
+    "all at one time": (site([4, 4, 4], [1, 0, 1], ["a", "b", "b"]), site([4, 4], [0, 1], ["a", "b"])),
+}
+
+
+@pytest.mark.parametrize("sites", EDGES.values(), ids=EDGES)
+def test_edges_on_shares_are_those_of_the_counts(sites: tuple[pd.DataFrame, ...]) -> None:
+    """Group c has nobody, and the last site is empty."""
+    with local(*sites, NOBODY) as consortium:
+        exact, shared = (consortium.logrank(**REQUEST, by="arm", mode=mode) for mode in ("table", "statistic"))
+    assert shared.degrees_of_freedom == exact.degrees_of_freedom
+    assert shared.chi_square == pytest.approx(exact.chi_square, rel=1e-9)
+    assert shared.p_value == pytest.approx(exact.p_value, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [
+        ("a group without events at one site", [1 / 2, 0]),
+        ("all censored", [0, 0]),
+        ("all have the event", [1, 1]),
+        ("all at one time", [1 / 2, 2 / 3]),
+    ],
+)
+def test_incidence_at_the_edges(name: str, last: list[float]) -> None:
+    """At the end of groups a and b; c has nobody, and the last site is empty."""
+    with local(*EDGES[name], NOBODY) as consortium:
+        result = consortium.cumulative_incidence(**REQUEST, by="arm", causes=[1])
+    assert result.causes["records"].tolist()[2] == 0
+    found = result.incidence.groupby("group")["incidence"].last()
+    assert found.to_dict() == pytest.approx(dict(zip("ab", last, strict=True)))
+    free = result.outcome.tables["event_free"].groupby("group")["survival"].last()
+    assert free.tolist() == pytest.approx((1 - found).tolist())
+    assert result.summary()
+
+
 def test_a_hundred_thousand_times() -> None:
     horizon = 100_000
     time = np.arange(1, horizon + 1)
@@ -176,6 +237,23 @@ def test_a_hundred_thousand_times() -> None:
             consortium.kaplan_meier(**REQUEST, time_unit=0.1)
     assert len(result.curve) == horizon
     assert result.outcome.tables["at_times"]["at_risk"].item() == 50_001
+
+
+def test_a_hundred_thousand_times_in_other_analyses() -> None:
+    horizon = 100_000
+    rng = np.random.default_rng(2)
+    time, arm, start = np.arange(1, horizon + 1), rng.choice(["a", "b"], horizon), rng.integers(0, 20, horizon)
+    whole = site(time, 1, arm, start=start)
+    with local(whole[::2], whole[1::2], horizon=horizon) as consortium:
+        test = consortium.logrank(**REQUEST, by="arm", mode="table")
+        incidence = consortium.cumulative_incidence(**REQUEST)
+        cox = consortium.cox(**REQUEST, covariates=["start"], transforms=(), concordance=False)
+    # everybody's event is alone at its time: (O - E)^2 / V
+    left = np.cumsum((arm == "a")[::-1])[::-1] / np.arange(horizon, 0, -1)
+    assert test.chi_square == pytest.approx(((arm == "a") - left).sum() ** 2 / (left * (1 - left)).sum(), rel=1e-9)
+    assert len(incidence.incidence) == horizon
+    assert incidence.incidence["incidence"].iloc[-1] == pytest.approx(1)
+    assert abs(cox.coefficients["z"].item()) < 4
 
 
 @pytest.mark.parametrize(

@@ -315,6 +315,10 @@ def test_rounded_curves_are_read_as_far_as_they_go_and_say_so() -> None:
     assert found["contrasts"]["estimate"].isna().all()
     assert found["hazard"]["cumulative_hazard"].iloc[1] == pytest.approx(7 / 100 + 15 / 93)
     assert found["quantiles"]["quantile"].tolist() == [60, 60]
+    late = derived_tables(
+        tables["curve"], tables["medians"][["group"]], probabilities=(0.1, 0.9), quantile_rule="lifelines"
+    )["quantiles"]
+    assert late["quantile"].isna().tolist() == [False, True, False, True]  # beyond the end, not "never"
 
 
 def test_a_rounded_curve_that_happens_to_end_at_nobody_is_still_cut() -> None:

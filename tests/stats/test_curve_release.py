@@ -9,13 +9,16 @@ from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
-from mpcstats.stats.curve_release import fits_grid, release_grid
+from mpcstats.stats.curve_release import fits_grid, release_grid, step_width
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.lattice import on_grid
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.survival import Readings, joint_kaplan_meier
 from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties
+
+STANDARD = Policy.preset("standard").rules
+NAMES = {"stratum", "group", "reference", "contrast", "time", "tau", "probability"}
 
 
 @pytest.mark.parametrize(
@@ -88,3 +91,54 @@ def test_requests_with_other_grids_show_no_further_points() -> None:
         with pytest.raises(DisclosureRefused, match="time_grid = 30"):
             rounded_curve(grid, seen)
         assert seen == []
+
+
+READINGS = {
+    "the curve": Readings(),
+    "quantiles": Readings(quantiles=(0.1, 0.5), quantile_rule="lifelines"),
+    "times": Readings(times=(30, 45, 400)),
+    "restricted means": Readings(tau="shortest", reference="b"),
+    "hazard": Readings(hazard="fleming-harrington"),
+    "life table": Readings(life_table=60.0),
+    "everything": Readings("plain", 0.9, "t", (0.5,), "R", (90,), 90.0, None, "nelson-aalen", 30.0),
+}
+
+
+@pytest.mark.parametrize("wanted", READINGS.values(), ids=READINGS)
+def test_what_standard_opens_of_every_reading(wanted: Readings) -> None:
+    """The same numbers whatever is read off them; groups of three strata, of which one is too small."""
+    rng = np.random.default_rng(4)
+    events, censored = (rng.integers(0, 3, (3, 2, 121)) for _ in range(2))
+    events[2, 1], censored[2, 1] = 0, np.bincount([40, 90], minlength=121)  # two people
+    plan = SurvivalPlan("arm", ("a", "b"), 120, 1.0, "status", (1,), strata=("layer",), strata_levels=((1, 2, 3),))
+    seen: dict[str, int] = {}
+
+    async def program(session: Session) -> Outcome:
+        try:
+            own = SurvivalContribution(events, censored)
+            return await joint_kaplan_meier(session, plan, own, (1,), Ruling(STANDARD, {}), wanted)
+        finally:
+            seen.update({name: entry.values for name, entry in session.openings.manifest.items()})
+
+    outcome: Outcome = run_parties(Committee(1, 0), program)[0]
+    # six curves; two kinds at four grid points each
+    assert seen == {"people at start": 6, "visible grid points": 6, "cumulative events and censorings": 48}
+    curve, medians = outcome.tables["curve"], outcome.tables["medians"]
+    assert "life_table" not in outcome.tables
+    assert set(curve["time"]) <= {30, 60, 90, 120}
+    assert not ((curve["stratum"] == "3") & (curve["group"] == "b")).any()
+    assert medians["records"].isna().tolist() == [False] * 5 + [True]
+    assert (medians["records"].dropna() % 5 == 0).all()
+    width = step_width(STANDARD)
+    for name in ("events", "censored"):
+        rising = curve.groupby(["stratum", "group"])[name].cumsum()
+        assert set(rising % width) <= {0, width // 2}
+    for name, table in outcome.tables.items():
+        if name not in ("curve", "medians"):
+            hidden = table[(table["stratum"] == "3") & (table["group"] == "b")]
+            assert hidden[hidden.columns.difference(list(NAMES))].isna().all(axis=None)
+    cited = " ".join(outcome.withheld)
+    for rule in ("time_grid", "exact_curve", "step_minimum", "rounding_base", "minimum_count", "at_risk_floor"):
+        assert f"{rule} = " in cited
+    assert ("life table" in cited) == (wanted.life_table is not None)
+    assert ("contrasts" in cited) == (wanted.tau is not None)

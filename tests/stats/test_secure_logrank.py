@@ -516,6 +516,23 @@ def test_standard_opens_chi_square_with_few_digits_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
+    "request_",
+    WEIGHTED.values(),
+    ids=WEIGHTED,
+)
+def test_what_standard_opens_of_every_weight(request_: dict[str, Any]) -> None:
+    """A bit before the test; for the test itself, its trend and three pairs whether it exists, and chi-square."""
+    opened: dict[str, int] = {}
+    sites = grouped((60, 50, 40), (25, 20, 15))
+    outcome = on_shares(sites, STANDARD, opened=opened, trend=(1, 2, 3), pairwise="holm", expected=True, **request_)
+    assert opened == {"test can be released": 1, "groups in the test": 0, "test exists": 5, "chi-square": 10}
+    assert set(outcome.tables) == {"groups", "pairwise"}
+    assert outcome.tables["groups"].drop(columns="group").isna().all(axis=None)
+    assert outcome.tables["pairwise"]["p_adjusted"].notna().all()
+    assert len(outcome.withheld) == 2
+
+
+@pytest.mark.parametrize(
     ("sites", "fine"),
     [
         ([((40, 40), (9, 9)), ((40, 40), (9, 9)), ((40, 40), (9, 9))], True),

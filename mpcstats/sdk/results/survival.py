@@ -69,7 +69,8 @@ class KaplanMeierResult(Result):
         """
         from mpcstats.stats.kaplan_meier import labelled, quantiles
 
-        return labelled([quantiles(table, probabilities, rule=rule) for table in self._curves()], self._labels())
+        tables = [quantiles(table, probabilities, rule=rule, complete=not self.rounded) for table in self._curves()]
+        return labelled(tables, self._labels())
 
     def at_risk(self, times: Sequence[float]) -> pd.DataFrame:
         """People at risk just before each time: a row per time, a column per curve; NaN beyond the visible curve.

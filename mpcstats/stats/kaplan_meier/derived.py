@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -74,7 +74,8 @@ def derived_tables(
 
     found: dict[str, pd.DataFrame] = {}
     if len(probabilities):
-        found["quantiles"] = read(lambda row: quantiles(tables[row], probabilities, rule=quantile_rule))
+        how: dict[str, Any] = {"rule": quantile_rule, "complete": complete is not False}
+        found["quantiles"] = read(lambda row: quantiles(tables[row], probabilities, **how))
     if len(times):
         n = None if at_risk is None else np.asarray(at_risk, dtype=np.float64).reshape(len(tables), len(times))
         found["at_times"] = read(lambda row: at(row, n))

@@ -21,7 +21,11 @@ Floats = NDArray[np.float64]
 
 
 def quantiles(
-    table: pd.DataFrame, probabilities: Sequence[float] = (0.25, 0.5, 0.75), *, rule: Literal["R", "lifelines"] = "R"
+    table: pd.DataFrame,
+    probabilities: Sequence[float] = (0.25, 0.5, 0.75),
+    *,
+    rule: Literal["R", "lifelines"] = "R",
+    complete: bool = True,
 ) -> pd.DataFrame:
     """Times by which a share of the people had the event: the median is probability 0.5.
 
@@ -34,6 +38,8 @@ def quantiles(
         (within 1.5e-8) the middle of the flat part, at the end of the curve too; NaN where the curve stays above.
         "lifelines" (`percentile`): the first time at which S is at or below 1 - p; inf where there is none.
         The interval is where the same line meets the lower and the upper confidence limit.
+    complete : bool
+        False for a rounded curve: what lies beyond its end is unknown, so there is NaN and never inf.
 
     Returns
     -------
@@ -51,6 +57,8 @@ def quantiles(
         name: find(times, table[column].to_numpy(dtype=np.float64), p)
         for name, column in (("quantile", "survival"), ("lower", "lower"), ("upper", "upper"))
     }
+    if table.empty or not complete:
+        found = {name: np.where(np.isinf(values), np.nan, values) for name, values in found.items()}
     return pd.DataFrame({"probability": p, **found})
 
 
@@ -61,13 +69,14 @@ def median_table(
     events: ArrayLike,
     *,
     rule: Literal["R", "lifelines"] = "R",
+    complete: bool = True,
 ) -> pd.DataFrame:
     """Columns group (with strata stratum, group), records, events, median, lower, upper; one row per table.
 
     `groups` are the names in the order of the tables, or a DataFrame of all columns that name a table.
     """
     labels = groups if isinstance(groups, pd.DataFrame) else pd.DataFrame({"group": [str(name) for name in groups]})
-    rows = [quantiles(table, (0.5,), rule=rule).iloc[0] for table in tables]
+    rows = [quantiles(table, (0.5,), rule=rule, complete=complete).iloc[0] for table in tables]
     return labels.assign(
         records=np.asarray(records, dtype=np.int64),
         events=np.asarray(events, dtype=np.int64),

@@ -97,6 +97,7 @@ def rounded_tables(
     seen = np.array([int(table["events"].sum()) for table in tables], dtype=np.int64)
     curve = labelled(tables, labels)
     curve.attrs["note"] = ROUNDED_NOTE
-    medians = median_table(tables, labels, n, seen, rule=quantile_rule).astype({"records": "Int64", "events": "Int64"})
+    medians = median_table(tables, labels, n, seen, rule=quantile_rule, complete=False)
+    medians = medians.astype({"records": "Int64", "events": "Int64"})
     medians.loc[n == 0, ["records", "events"]] = pd.NA
     return {"curve": curve, "medians": medians}

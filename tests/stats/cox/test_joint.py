@@ -208,7 +208,23 @@ def test_what_standard_rules_open_of_a_stratum_for_every_site() -> None:
     assert "baseline" not in outcome.tables
     assert any("each site's own" in line for line in outcome.withheld)
     assert sessions[0].accounts.masked_openings == 0
-    assert not {"events by time", "few ties"} & set(sessions[0].openings.manifest)
+    values, size = outcome.values, p.plan.order
+    opened = {name: entry.values for name, entry in sessions[0].openings.manifest.items()}
+    evaluations = opened["scores"] // size
+    assert evaluations <= values["iterations"] + values["halvings"] + 1
+    assert opened == {
+        "people and events": 2,
+        "enough people and events": 1,
+        "enough events for the model": 1,
+        "sizes of variances": size,
+        "rough means": size,
+        "scores": evaluations * size,
+        "informations": (evaluations + 1) * size * (size + 1) // 2,
+        "log-likelihoods": 2,
+        "time-weighted scores and informations": size * (size + 2),
+        "pairs": 3,
+        "squared influence on concordance": 1,
+    }
 
 
 def test_every_shown_step_of_the_baseline_hazard_holds_enough_events() -> None:
