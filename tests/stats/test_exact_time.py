@@ -412,7 +412,8 @@ def test_rounded_curves_are_those_of_a_kaplan_meier_analysis() -> None:
     assert marks["survival"].isna().tolist() == [False, False, False, True] * 2
     assert outcome.values["curve"] == "rounded"
     exact = ask(people, landmarks=(30, 300, 345))
-    assert np.abs(marks["survival"].dropna().to_numpy() - exact.tables["landmarks"]["survival"]).max() < 0.06
+    # less than a step of a group
+    assert np.abs(marks["survival"].dropna().to_numpy() - exact.tables["landmarks"]["survival"]).max() < 0.1
     assert outcome.values["chi_square"] == pytest.approx(chi_square(people, 2), rel=2.0**-21)
     assert any("time_grid = 30" in line for line in outcome.withheld)
 

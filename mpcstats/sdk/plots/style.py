@@ -57,7 +57,7 @@ def panels(count: int, height: float, title: str | None) -> tuple[Figure, list[A
     """A figure of panels with one scale, two in a row: it fits a printed page. `height` is that of a row, in inches."""
     rows = -(-count // 2)
     figure = new_figure(1.2 + 4.0 * min(count, 2), height * rows + (0.3 if title else 0))
-    figure.get_layout_engine().set(hspace=0.06)  # type: ignore[union-attr]
+    figure.set_layout_engine("constrained", hspace=0.06)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE, fontweight="bold")
     axes = figure.subplots(rows, min(count, 2), sharex=True, sharey=True, squeeze=False).ravel().tolist()
