@@ -38,7 +38,7 @@ def with_site_indicators(
     wider = replace(
         plan,
         covariates=(*plan.covariates, *(f"site={names[k - 1]}" for k in others)),
-        few_levels=(*plan.few_levels, *[(0.0, 1.0)] * columns) if plan.few_levels else (),
+        few_levels=(*(plan.few_levels or ((),) * (1 + len(plan.covariates))), *[(0.0, 1.0)] * columns),
         centers=(*plan.centers, *[0.5] * columns) if plan.centers else (),
         half_widths=(*plan.half_widths, *[0.5] * columns) if plan.half_widths else (),
     )

@@ -218,7 +218,7 @@ def test_site_indicators_are_covariates(missing: str) -> None:
     own = cohort(10)
     own.phenotype = own.phenotype + 3.0 * own.site
     outcome = own.scan(ScanOptions(missing=missing, site_indicators=True))
-    assert outcome.conventions["model"].endswith("covariates x0, x1, site=beta, site=gamma")
+    assert outcome.conventions["model"].endswith("covariates x0, x1, site=party2, site=party3")
     own.covariates = np.column_stack([own.covariates, own.site == 1, own.site == 2])
     check(outcome.tables["variants"], regression(own, missing), 1e-9)
 
