@@ -20,6 +20,7 @@ from mpcstats.types import DisclosureRules
 
 __all__ = [
     "COUNT_BITS",
+    "EXACT_BITS",
     "Ruling",
     "all_of",
     "enough_people",
@@ -210,12 +211,17 @@ async def require_people(session: Session, counts: Shared, minimum: int, name: s
 # --- statistics ----------------------------------------------------------------------------------------------------
 
 
+EXACT_BITS = 50
+"""Significant bits of a released statistic where counts are exact."""
+
+
 def number_bits(rules: DisclosureRules) -> int:
     """Significant bits of a released statistic: 21 (half a unit is 5e-7 of the number), or 50 where counts are exact.
 
     The digits of an exact statistic tell apart the tables behind it.
     """
-    return 50 if rules.minimum_count == 0 and rules.rounding_base == 1 and rules.step_minimum == 1 else 21
+    exact = rules.minimum_count == 0 and rules.rounding_base == 1 and rules.step_minimum == 1
+    return EXACT_BITS if exact else 21
 
 
 async def release_numbers(

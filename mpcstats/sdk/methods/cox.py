@@ -56,7 +56,8 @@ class CoxMethods(Methods):
         transforms : any of "km", "rank", "identity", "log"
             Of time, in the test of proportional hazards (R's cox.zph); () for none.
         concordance, baseline, robust : bool
-            Also the concordance; the baseline hazard (with by_site=False); robust standard errors (with by_site=True).
+            Also the concordance; the baseline hazard (with by_site=False, and
+            exact_curve in the policies); robust standard errors (with by_site=True).
 
         Reveals the pooled score and information at the coefficients of each step, log-likelihoods, and the numbers of
         people and events; never a sum over a risk set, nor anything of a single site.

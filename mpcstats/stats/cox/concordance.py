@@ -18,12 +18,14 @@ from mpcstats.runtime import Session, Shared, concatenate, local, open_declared
 from mpcstats.stats.contributions.cox import CoxContribution
 from mpcstats.stats.cox.dominance import comparisons
 from mpcstats.stats.cox.sites import Cells, SiteRisk
+from mpcstats.stats.disclosure import EXACT_BITS, release_numbers
 
 __all__ = ["Concordance", "binned", "declare", "exact_by_site"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_PAIRS, _SQUARE = "pairs", "squared influence on concordance"
 _SOMER_BITS = 24
 _MOST_CELLS = 1 << 19
 _MOST_BINS = 512
@@ -50,31 +52,27 @@ class Concordance:
 
 def declare(session: Session) -> None:
     """Enter what is opened in the manifest."""
-    session.openings.declare(
-        "pairs", 3, "pooled numbers of pairs of people with concordant, discordant and equal predicted risk"
-    )
-    session.openings.declare(
-        "squared influence on concordance", 1, "sum over people, for the standard error of the concordance"
-    )
+    kinds = "with concordant, discordant and equal predicted risk"
+    session.openings.declare(_PAIRS, 6, f"pooled numbers of pairs of people {kinds}; rounded: mantissa and exponent")
+    session.openings.declare(_SQUARE, 2, "sum over people, for the standard error of the concordance; rounded likewise")
 
 
 async def exact_by_site(
-    session: Session, score: Floats | None, own: CoxContribution | None, dealers: tuple[int, ...]
+    session: Session, score: Floats | None, own: CoxContribution | None, dealers: tuple[int, ...], bits: int
 ) -> Concordance:
-    """Pairs within sites and strata."""
+    """Pairs within sites and strata; numbers are opened with so many significant `bits`."""
     counts = None
     if own is not None and score is not None:
         counts = await local(session, comparisons, score, own.time, own.event, own.stratum, own.entry)
     mine = None if counts is None else M127.from_int64(counts.sum(axis=1) // 2)
-    opened = await open_declared(session, await sum_of_inputs(session, M127, mine, dealers, (3,)), "pairs")
-    pairs = M127.to_int64(opened)
+    pairs = await _pairs(session, await sum_of_inputs(session, M127, mine, dealers, (3,)), bits)
     somer = _somer(pairs)
     mine = None
     if counts is not None:
         influence = (counts[0] - counts[1]) * (1 << _SOMER_BITS) - somer * counts.sum(axis=0)
         mine = M127.from_ints([await local(session, _square_sum, influence)])
     square = await sum_of_inputs(session, M127, mine, dealers, (1,))
-    return await _result(session, pairs, square, None)
+    return await _result(session, pairs, square, None, bits)
 
 
 def _square_sum(values: Ints) -> int:
@@ -87,10 +85,21 @@ def _somer(pairs: Ints) -> int:
     return round((int(pairs[0]) - int(pairs[1])) / total * (1 << _SOMER_BITS)) if total else 0
 
 
-async def _result(session: Session, pairs: Ints, square: Shared | None, bins: int | None) -> Concordance:
+async def _pairs(session: Session, pairs: Shared, bits: int) -> Ints:
+    return np.rint(await _open(session, pairs, _PAIRS, bits)).astype(np.int64)
+
+
+async def _open(session: Session, numbers: Shared, name: str, bits: int) -> Floats:
+    """All digits where `bits` are those of exact numbers."""
+    if bits >= EXACT_BITS:
+        return np.asarray(M127.to_signed(await open_declared(session, numbers, name)), np.float64)
+    return await release_numbers(session, numbers, name, bits)
+
+
+async def _result(session: Session, pairs: Ints, square: Shared | None, bins: int | None, bits: int) -> Concordance:
     total = int(pairs.sum())
     if square is not None:
-        opened = M127.to_signed(await open_declared(session, square, "squared influence on concordance"))
+        opened = await _open(session, square, _SQUARE, bits)
     if not total:
         return Concordance(np.nan, np.nan, bins)
     value = (int(pairs[0]) + int(pairs[2]) / 2) / total
@@ -110,6 +119,7 @@ async def binned(
     beta: Floats,
     deviation: float,
     late_entries: bool,
+    bits: int,
 ) -> Concordance:
     """Pairs between bins of the linear predictor, pooled.
 
@@ -119,6 +129,8 @@ async def binned(
         Public scale of the linear predictor around 0; the bins are normal quantiles of it.
     late_entries : bool
         Whether people enter after time 0: their influence is no function of one cell, so there is no standard error.
+    bits : int
+        Significant bits of opened numbers.
     """
     from scipy.special import ndtri
 
@@ -136,11 +148,11 @@ async def binned(
         after = after - _backward(tables[2], cells)
     lower, higher = _below(after), _above(after)
     found = [local_product(failing, side).sum(-1).sum(-1).reshape(1) for side in (lower, higher, after)]
-    pairs = M127.to_int64(await open_declared(session, await reshare(session, concatenate(found)), "pairs"))
+    pairs = await _pairs(session, await reshare(session, concatenate(found)), bits)
     if late_entries:
-        return await _result(session, pairs, None, bins)
+        return await _result(session, pairs, None, bins, bits)
     square = await _squared_influence(session, failing, leaving, lower - higher, after, cells, _somer(pairs))
-    return await _result(session, pairs, square, bins)
+    return await _result(session, pairs, square, bins, bits)
 
 
 def _tables(own: SiteRisk, place: Ints, bins: int) -> Ints:

@@ -18,6 +18,7 @@ from mpcstats.stats.cox.release import open_sums
 from mpcstats.stats.cox.run import Run
 from mpcstats.stats.cox.tests_of_fit import proportional_hazards
 from mpcstats.stats.curve_release import release_grid
+from mpcstats.stats.disclosure import number_bits
 from mpcstats.stats.lattice import lattice_times
 
 __all__ = ["baseline", "concordance", "hazards_proportional", "robust_covariance"]
@@ -68,6 +69,10 @@ async def baseline(run: Run, beta: Floats) -> dict[str, pd.DataFrame]:
     if isinstance(model, BySite):
         run.withheld.append("the baseline hazard of a model with a stratum for every site is each site's own")
         return {}
+    if rules.step_minimum > 1 and not rules.exact_curve:
+        # it tells the events up to its points nearly exactly, which no rounded curve beside it is made for
+        run.withheld.append(f"the baseline hazard needs the exact curve ({run.ruling.cite('exact_curve')})")
+        return {}
     if run.table is not None and rules.step_minimum == 1:
         edges, times = np.arange(plan.horizon + 1), lattice_times(plan.horizon + 1, plan.unit)
     else:
@@ -117,14 +122,15 @@ async def _reference(run: Run) -> Floats:
 async def concordance(run: Run, fit: Fit) -> dict[str, object]:
     """Harrell's concordance, its standard error, and bins and bound of the error where pairs are counted in bins."""
     people.declare(run.session)
-    model = run.model
+    model, bits = run.model, number_bits(run.ruling.rules)
     if isinstance(model, BySite):
         score = None if run.z is None else run.z @ fit.beta
-        found = await people.exact_by_site(run.session, score, run.own, run.dealers)
+        found = await people.exact_by_site(run.session, score, run.own, run.dealers, bits)
     else:
         spread = math.sqrt(max(float(fit.beta @ fit.information @ fit.beta) / run.cohort.events, 2.0**-40))
         late = run.plan.entry is not None
-        found = await people.binned(run.session, model.risk.own, run.dealers, model.risk.cells, fit.beta, spread, late)
+        cells = model.risk.cells
+        found = await people.binned(run.session, model.risk.own, run.dealers, cells, fit.beta, spread, late, bits)
     return {
         "concordance": found.value,
         "concordance_standard_error": found.standard_error,
