@@ -82,7 +82,8 @@ async def execute(
     outcome = await analysis.run(Run(session, spec, plan, contribution, dealers, ruling, variants))
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
-    return replace(outcome, run=account | {"seconds": time.monotonic() - started, "data_parties": list(data_parties)})
+    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
+    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
 
 
 async def _account(

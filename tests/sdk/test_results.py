@@ -235,8 +235,9 @@ def test_gwas_lambda_is_computed_where_it_was_not_released() -> None:
 
 
 def test_gwas_saves_plink_and_both_plots(tmp_path: Path) -> None:
+    more = ("q.gwas-ssf.tsv.gz", "q.log")
     names = [path.name for path in wrap(outcomes.gwas()).save(tmp_path / "q")]
-    assert names == ["q.variants.csv", "q.json", "q.txt", "q.glm.linear", "q.manhattan.png", "q.qq.png"]
+    assert names == ["q.variants.csv", "q.json", "q.txt", "q.glm.linear", *more, "q.manhattan.png", "q.qq.png"]
     rows = (tmp_path / "q.glm.linear").read_text().splitlines()
     assert len(rows) == 1001
     assert rows[8].endswith("NA\tNA\tNA\tNA\tMAC_BELOW_MINIMUM")

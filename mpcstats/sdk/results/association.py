@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 import pandas as pd
 
+from mpcstats.errors import SpecError
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.text import beside, html_table, number, pairs, print_table
 
@@ -46,9 +47,14 @@ class GwasResult(Result):
         return self._column("P")
 
     @property
+    def hits_alone(self) -> bool:
+        """True when only variants beyond the threshold were released."""
+        return self.outcome.values.get("release") == "hits"
+
+    @property
     def genomic_control_lambda(self) -> float:
         """Median chi-square over its expectation under the null."""
-        if self.outcome.values.get("lambda_gc") is not None:
+        if self.hits_alone or self.outcome.values.get("lambda_gc") is not None:
             return float(number(self.outcome.values["lambda_gc"]))
         from mpcstats.stats.association_table import genomic_control_lambda
 
@@ -62,14 +68,18 @@ class GwasResult(Result):
         """Manhattan and QQ plot side by side; into given axes one of them, the Manhattan plot unless `kind` says qq."""
         from mpcstats.sdk.plots.association import plot_association, plot_manhattan, plot_qq
 
+        if kind == "qq" and self.hits_alone:
+            raise SpecError("hits alone have no QQ plot: it needs the statistics of all variants")
         if kind == "qq":
             return plot_qq(self.table, ax=ax, genomic_control_lambda=self.genomic_control_lambda)
-        if kind == "manhattan" or ax is not None:
+        if kind == "manhattan" or ax is not None or self.hits_alone:
             return plot_manhattan(self.table, ax=ax)
         return plot_association(self.table, genomic_control_lambda=self.genomic_control_lambda)
 
     def figures(self) -> dict[str, Figure]:
-        """See `Result.figures`."""
+        """See `Result.figures`. Hits alone have no QQ plot."""
+        if self.hits_alone:
+            return {"manhattan": cast("Figure", self.plot(kind="manhattan"))} if len(self.table) else {}
         return {"manhattan": cast("Figure", self.plot(kind="manhattan")), "qq": cast("Figure", self.plot(kind="qq"))}
 
     def write_plink(self, path: str | Path) -> Path:
@@ -79,12 +89,22 @@ class GwasResult(Result):
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         return write_plink(self.table, path)
 
+    def write_gwas_ssf(self, path: str | Path) -> Path:
+        """Write summary statistics in the format of the GWAS catalog (GWAS-SSF 1.0); .gz compresses."""
+        from mpcstats.sdk.results.gwas_files import write_gwas_ssf
+
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        return write_gwas_ssf(self.table, Path(path))
+
     def html_tables(self) -> list[tuple[str, str]]:
         """See `Result.html_tables`."""
         return [(", ".join(f"{name} {text}" for name, text in self._totals()), html_table(self.top()))]
 
     def _save_more(self, base: Path) -> list[Path]:
-        return [self.write_plink(beside(base, ".glm.linear"))]
+        from mpcstats.sdk.results.gwas_files import write_log
+
+        written = [self.write_plink(beside(base, ".glm.linear")), self.write_gwas_ssf(beside(base, ".gwas-ssf.tsv.gz"))]
+        return [*written, write_log(self.outcome, written, beside(base, ".log"))]
 
     def _column(self, name: str) -> pd.Series[float]:
         values = self.table[name].to_numpy(dtype=np.float64)
@@ -97,11 +117,16 @@ class GwasResult(Result):
         level = table["LOG10_P"].to_numpy(dtype=np.float64)
         rows = [("variants", f"{len(table):,}"), ("with a result", f"{tested:,}")]
         rows += [(str(code), f"{int(number):,}") for code, number in codes.items()]
+        values = self.outcome.values
+        if self.hits_alone:
+            rows = [("variants", f"{values['variants']:,}"), (f"hits, p < {values['threshold']:g}", f"{len(table):,}")]
         if self.outcome.values.get("people") is not None:
             rows.insert(0, ("people", f"{int(self.outcome.values['people']):,}"))
+        rows.append(("lambda", f"{self.genomic_control_lambda:.4f}"))
+        if self.hits_alone:
+            return rows
         return [
             *rows,
-            ("lambda", f"{self.genomic_control_lambda:.4f}"),
             ("p < 5e-8", f"{int(np.sum(level > -math.log10(5e-8))):,}"),
             ("p < 1e-5", f"{int(np.sum(level > 5)):,}"),
         ]
