@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,9 +18,10 @@ from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
-from mpcstats.study.spec import AnalysisSpec
+from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.transport.channel import Channel
 from mpcstats.types import DisclosureRules
+from mpcstats.version import __version__
 
 __all__ = ["execute"]
 
@@ -37,6 +39,7 @@ async def execute(
     variants: pd.DataFrame | None,
     progress: Callable[[str], None],
     threshold: int | None = None,
+    scratch: Path | None = None,
 ) -> Outcome:
     """Take part in one run.
 
@@ -52,6 +55,8 @@ async def execute(
         Public variant table of a genetic analysis, for the labels of the result; None at a party without data.
     threshold : int, optional
         Default: the largest with an honest majority (1 for four parties).
+    scratch : Path, optional
+        Folder for what interrupted runs need not do again; each request has its own in it.
 
     Returns
     -------
@@ -79,11 +84,25 @@ async def execute(
     await agree_on_keys(session, study_digest)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
     ruling = Ruling(rules, rules_owner)
-    outcome = await analysis.run(Run(session, spec, plan, contribution, dealers, ruling, variants))
+    own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
+    run = Run(session, spec, plan, contribution, dealers, ruling, variants, own_scratch)
+    outcome = await analysis.run(run)
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
     account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
     return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
+
+
+def _request_name(spec: AnalysisSpec, plan: Plan, rules: DisclosureRules, data_parties: tuple[str, ...]) -> str:
+    """The same for the same request by the same parties, whenever it is run."""
+    plain = {
+        "spec": spec.model_dump(mode="json"),
+        "plan": asdict(plan),
+        "rules": asdict(rules),
+        "parties": list(data_parties),
+        "version": __version__,
+    }
+    return digest(plain).hex()[:32]
 
 
 async def _account(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -31,11 +32,14 @@ class LinkedPeople:
     read : function (start, stop) -> int8 (people, stop - start)
         Copies of ALT for a range of variants: 0, 1, 2, or -1 where the call is missing.
     report : Preparation
+    origin : bytes
+        SHA-256 over whose calls `read` reads, and from which state of the file.
     """
 
     rows: NDArray[np.intp]
     read: Callable[[int, int], NDArray[np.int8]]
     report: Preparation
+    origin: bytes = b""
 
 
 def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_count: int, party: str) -> LinkedPeople:
@@ -84,7 +88,13 @@ def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_co
     absent = len(genotypes.samples) - int(linked.sum())
     incomplete = int(linked.sum()) - len(rows)
     report = Preparation(len(frame), len(frame), incomplete, int((~linked).sum()), absent, len(rows))
-    return LinkedPeople(rows, read, report)
+    return LinkedPeople(rows, read, report, _origin(genotypes, people))
+
+
+def _origin(genotypes: Genotypes, people: NDArray[np.intp]) -> bytes:
+    state = genotypes.prefix.with_suffix(".bed").stat()
+    head = f"{state.st_size} {state.st_mtime_ns} {len(people)} ".encode()
+    return hashlib.sha256(head + np.ascontiguousarray(people, np.int64).tobytes()).digest()
 
 
 def _nothing(start: int, stop: int) -> NDArray[np.int8]:

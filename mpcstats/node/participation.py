@@ -16,6 +16,7 @@ import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -56,6 +57,8 @@ class House:
     log: Log
     execute: Callable[..., Awaitable[Outcome]]
     """`mpcstats.node.execution.execute`."""
+    scratch: Path | None = None
+    """Folder for what interrupted runs need not do again."""
 
 
 class Participation:
@@ -179,6 +182,7 @@ class Participation:
                 variants=self._prepared.variants,
                 progress=progress,
                 threshold=house.roster.threshold,
+                scratch=house.scratch,
             )
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})

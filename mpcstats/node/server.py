@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import time
@@ -34,6 +35,9 @@ __all__ = ["GRACE_SECONDS", "run_node", "serve"]
 
 GRACE_SECONDS = 60.0
 """How long the current run may take to finish after a stop."""
+
+# What is kept of interrupted runs goes after a week.
+_KEPT_SECONDS = 7 * 24 * 3600
 
 # Calls at once, streams included; a run needs one per peer, and one for the coordinator.
 _MAX_CALLS = 128
@@ -73,7 +77,9 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     network = PeerNetwork(
         identity, index, roster.peers, lambda reason, party: log.warning("stream_refused", reason=reason, party=party)
     )
-    house = House(config.name, roster, Site(directory), network, Jobs(config.name), config.run, log, execute)
+    scratch = directory.state / "interrupted"
+    forget_old(scratch)
+    house = House(config.name, roster, Site(directory), network, Jobs(config.name), config.run, log, execute, scratch)
     stop = asyncio.Event()
     check = CallerCheck(
         fingerprint(identity.certificate_pem),
@@ -115,6 +121,13 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     await server.stop(1.0)
     await network.close()
     log.info("stopped", finished=finished)
+
+
+def forget_old(scratch: Path) -> None:
+    """Delete what was kept of runs that nobody asked for again in a week."""
+    for folder in scratch.glob("*/"):
+        if time.time() - folder.stat().st_mtime > _KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _RefusedConnections:

@@ -13,6 +13,7 @@ from mpcstats.node.rows import Preparation
 from mpcstats.sharing.committee import MAX_PARTIES
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
 from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.store import BlockStore
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.association import GwasSpec
@@ -34,6 +35,7 @@ def _prepare(
         phenotype=frame[spec.phenotype].to_numpy(dtype=np.float64)[people.rows],
         covariates=frame[list(spec.covariates)].to_numpy(dtype=np.float64)[people.rows],
         read=people.read,
+        origin=people.origin,
     )
     return contribution, people.report
 
@@ -42,7 +44,9 @@ async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> 
     labels = _unlabelled(run.plan.variant_count) if run.variants is None else run.variants
     spec = run.spec
     options = ScanOptions(spec.missing, spec.release, spec.threshold, spec.genomic_control, spec.site_indicators)
-    return await joint_linear_scan(run.session, run.plan, run.own, run.dealers, run.ruling, labels, options)
+    return await joint_linear_scan(
+        run.session, run.plan, run.own, run.dealers, run.ruling, labels, options, BlockStore(run.scratch)
+    )
 
 
 def _unlabelled(count: int) -> pd.DataFrame:

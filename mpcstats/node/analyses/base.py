@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pandas as pd
@@ -59,6 +60,8 @@ class Run(Generic[S, P, C]):
     dealers: tuple[int, ...]
     ruling: Ruling
     variants: pd.DataFrame | None
+    scratch: Path | None = None
+    """Folder of this very request, for what a run that is interrupted need not do again; None: nothing is kept."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.association.scan import Block, Scan
 from mpcstats.stats.association.site_indicators import with_site_indicators
+from mpcstats.stats.association.store import BlockStore, agree_on_start, inputs_digest
 from mpcstats.stats.association_table import genomic_control_lambda, linear_table
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
@@ -56,6 +57,7 @@ async def joint_linear_scan(
     ruling: Ruling,
     variants: pd.DataFrame,
     options: ScanOptions | None = None,
+    store: BlockStore | None = None,
 ) -> Outcome:
     """Effect, standard error, t and p of every variant, or of the hits.
 
@@ -63,6 +65,9 @@ async def joint_linear_scan(
     ----------
     variants : DataFrame
         The public variant table, for the labels of the result.
+    store : BlockStore, optional
+        Blocks of a scan of the same request that was interrupted: it goes on behind those that all parties have, if
+        their inputs are unchanged. A scan for hits with lambda begins anew, since that needs what was on shares.
 
     Reveals
     -------
@@ -83,14 +88,30 @@ async def joint_linear_scan(
     model = await fit_null_model(session, plan, own, dealers, ruling)
     scan = Scan(session, model, own, dealers, ruling, wanted)
     scan.declare(plan.variant_count)
-    blocks = []
-    for start, stop in scan.ranges(plan.variant_count):
-        blocks.append(await scan.block((start, stop)))
-        session.progress(f"{stop} of {plan.variant_count} variants")
+    blocks = await _blocks(scan, plan.variant_count, BlockStore() if store is None else store)
     if wanted.release == "hits":
         lam = await hidden_lambda(session, scan.hidden) if wanted.genomic_control else None
         return _hits(plan, model, blocks, ruling, variants, wanted, lam)
     return _all(plan, model, blocks, ruling, variants, wanted)
+
+
+async def _blocks(scan: Scan, count: int, store: BlockStore) -> list[Block]:
+    """All blocks, those of an interrupted scan first."""
+    session, options = scan.session, scan.options
+    stored = store.stored(inputs_digest(scan.model, scan.own))
+    if options.release == "hits" and options.genomic_control:
+        stored = 0
+    done = await agree_on_start(session, stored)
+    store.keep(done)
+    if done:
+        session.progress(f"goes on behind {done} blocks of variants that were scanned before")
+    for number, (start, stop) in enumerate(scan.ranges(count)):
+        if number >= done:
+            store.append(await scan.block((start, stop)))
+        session.progress(f"{stop:,} of {count:,} variants")
+    blocks = list(store)
+    store.clear()
+    return blocks
 
 
 def _refuse_too_much(options: ScanOptions, ruling: Ruling) -> None:

@@ -58,8 +58,11 @@ class AssociationContribution(Contribution):
     covariates : float64 (people, covariates), without intercept
     read : function (start, stop) -> int8 (people, stop - start)
         Copies of ALT for a range of variants: 0, 1, 2, or -1 where the call is missing. Rows as in `phenotype`.
+    origin : bytes
     """
 
     phenotype: NDArray[np.float64]
     covariates: NDArray[np.float64]
     read: Callable[[int, int], NDArray[np.int8]]
+    origin: bytes = b""
+    """Tells the genotypes that `read` reads from others: a scan goes on only where they are the same."""
