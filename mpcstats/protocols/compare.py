@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpcstats.errors import RangeError
+from mpcstats.field import PrimeField
 from mpcstats.protocols.boolean import and_planes, bit_and, to_arithmetic
 from mpcstats.protocols.declare import Case, protocol
 from mpcstats.protocols.masked import masked_operands
@@ -46,19 +47,28 @@ def _compare_bytes(c: Case) -> int:
     bytes_sent=_compare_bytes,
     source="full-range mask; sign as lowest bit of 2a (Reistad, Toft 2009) in a packed carry circuit",
 )
-async def is_negative(session: Session, a: Shared) -> Shared:
+async def is_negative(session: Session, a: Shared, into: PrimeField | None = None) -> Shared:
     """1 where a < 0, else 0, for |a| < p/2. Reveals nothing.
 
     2a mod p is odd exactly when a is negative.
+
+    Parameters
+    ----------
+    into : PrimeField, optional
+        Field of the bits; that of a when left out.
     """
-    return (await in_blocks(session, _signs, a.reshape(a.size))).reshape(*a.shape)
+
+    async def signs(session: Session, a: Shared) -> Shared:
+        return await _signs(session, a, into or a.field)
+
+    return (await in_blocks(session, signs, a.reshape(a.size))).reshape(*a.shape)
 
 
-async def _signs(session: Session, a: Shared) -> Shared:
+async def _signs(session: Session, a: Shared, into: PrimeField) -> Shared:
     x, y = await masked_operands(session, a, 2)
     wrap = await _carry_out(session, x, y)
     bit = x.planes(slice(0, 1)) ^ y.planes(slice(0, 1)) ^ wrap
-    return (await to_arithmetic(session, bit, a.field)).reshape(a.size)
+    return (await to_arithmetic(session, bit, into)).reshape(a.size)
 
 
 async def at_least(session: Session, a: Shared, bound: int) -> Shared:

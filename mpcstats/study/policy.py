@@ -29,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minimum_allele_count": 0,
         "all_variants": True,
         "hits_log10_p": 0,
+        "allele_counts": True,
         "small_remainders": True,
         "events_per_parameter": 0,
     },
@@ -45,6 +46,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "minimum_allele_count": 20,
         "all_variants": False,
         "hits_log10_p": 5,
+        "allele_counts": False,
         "small_remainders": False,
         "events_per_parameter": 10,
     },
@@ -64,6 +66,7 @@ class _Disclosure(BaseModel):
     minimum_allele_count: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
     all_variants: bool | None = None
     hits_log10_p: int | None = Field(default=None, ge=0, le=100)
+    allele_counts: bool | None = None
     small_remainders: bool | None = None
     events_per_parameter: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
 

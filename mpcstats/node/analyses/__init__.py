@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mpcstats.node.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival
+from mpcstats.node.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
 from mpcstats.node.analyses.base import AnyNodeAnalysis, NodeAnalysis, Run
 from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {
     entry.spec: entry for family in FAMILIES for entry in family.NODE_ANALYSES

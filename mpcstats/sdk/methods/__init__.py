@@ -9,6 +9,7 @@ from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
+from mpcstats.sdk.methods.variant_quality import VariantMethods
 
 __all__ = ["AnalysisMethods"]
 
@@ -21,5 +22,6 @@ class AnalysisMethods(
     CompetingRisksMethods,
     FineGrayMethods,
     AssociationMethods,
+    VariantMethods,
 ):
     """All analyses that a consortium answers."""

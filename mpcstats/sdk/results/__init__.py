@@ -6,7 +6,7 @@ A family is a module with `RESULTS`, named in `FAMILIES`.
 from __future__ import annotations
 
 from mpcstats.errors import SpecError
-from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, fine_gray, survival
+from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
@@ -15,10 +15,12 @@ from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
+from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
 from mpcstats.stats.outcome import Outcome
 
 __all__ = [
     "RESULTS",
+    "ContingencyResult",
     "CountResult",
     "CoxResult",
     "CumulativeIncidenceResult",
@@ -29,10 +31,11 @@ __all__ = [
     "KaplanMeierResult",
     "LogrankResult",
     "Result",
+    "VariantQualityResult",
     "wrap",
 ]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

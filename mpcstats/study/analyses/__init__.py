@@ -8,13 +8,13 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mpcstats.errors import SpecError
-from mpcstats.study.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival
+from mpcstats.study.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
 from mpcstats.study.analyses.base import Analysis, AnyAnalysis
 from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["ANALYSES", "Analysis", "analysis_of", "parse_spec", "plan_types"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}
 """All analyses by name."""
