@@ -36,7 +36,10 @@ from mpcstats.stats.contributions.variants import VariantContribution, VariantPl
 from mpcstats.stats.disclosure import Ruling, open_counts
 from mpcstats.stats.outcome import Outcome
 
-__all__ = ["ContingencyOptions", "joint_contingency"]
+__all__ = ["LARGEST_THRESHOLD", "ContingencyOptions", "joint_contingency"]
+
+LARGEST_THRESHOLD = 1e-4
+"""p of hits where the rules do not allow all variants: a larger one would release them by chance alone."""
 
 _RELEASED, _COUNTS = "variant is released", "genotype counts"
 _NO_ERROR = "."
@@ -120,13 +123,14 @@ async def joint_contingency(
     Raises
     ------
     DisclosureRefused
-        Statistics of all variants are not allowed (nothing was shared), or there are too few people.
+        Statistics of all variants are not allowed (nothing was shared; also where the threshold of hits is above
+        `LARGEST_THRESHOLD`), or there are too few people.
     """
     rules, count = ruling.rules, plan.variant_count
-    if not (options.hits or rules.all_variants):
+    if not (rules.all_variants or (options.hits and options.threshold <= LARGEST_THRESHOLD)):
         raise DisclosureRefused(
             f"statistics of all variants are not allowed ({ruling.cite('all_variants')})",
-            hint='release = "hits" gives the variants beyond a threshold; '
+            hint=f'release = "hits" with a threshold of at most {LARGEST_THRESHOLD:g} needs no such permission; '
             "or all_variants = true under [disclosure] in the policy.toml of every party named",
         )
     _declare(session, count, options, ruling)

@@ -94,8 +94,8 @@ async def open_statistics(session: Session, counts: PooledCounts, tests: tuple[s
     """Statistics of variants that may be released, each of which has both alleles; opens nothing where there is none.
 
     Every number is rounded as `number_bits` says, and no count is opened. But statistics are functions of whole numbers
-    of people: who knows how many cases and controls there are finds the few tables that lead to all of them. What guards
-    against that is the rule that lets statistics of variants out at all.
+    of people: who knows how many cases and controls there are finds the few tables that lead to all of them. What
+    guards against that is the rule that lets statistics of variants out at all.
     """
     minimum = max(1, ruling.rules.minimum_count)
     if not counts.variants:

@@ -50,7 +50,7 @@ def fisher_exact(a: ArrayLike, b: ArrayLike, c: ArrayLike, d: ArrayLike) -> Floa
 
 
 def _each(columns: tuple[ArrayLike, ...], function: Callable[[Row], float]) -> Floats:
-    rows = np.stack([np.asarray(column, dtype=np.int64) for column in columns], axis=-1)
+    rows = np.stack([np.atleast_1d(np.asarray(column, dtype=np.int64)) for column in columns], axis=-1)
     if not len(rows):
         return np.zeros(0)
     different, where = np.unique(rows, axis=0, return_inverse=True)

@@ -36,8 +36,7 @@ def chi_square_threshold(p: float, degrees: int, fraction_bits: int) -> int:
         context.prec = 40 + max(0, round(-math.log10(p)))
         tail = Decimal(repr(float(p)))
         value = -2 * tail.ln() if degrees == 2 else _one_degree(tail, p)
-        found = (value * (1 << fraction_bits)).to_integral_value(decimal.ROUND_HALF_EVEN)
-    return int(found)
+        return int((value * (1 << fraction_bits)).to_integral_value(decimal.ROUND_HALF_EVEN))
 
 
 def _one_degree(tail: Decimal, p: float) -> Decimal:
@@ -62,7 +61,7 @@ def _erf(z: Decimal) -> Decimal:
 @functools.cache
 def _pi_digits(digits: int) -> Decimal:
     """Machin 1706: 16 arctan(1/5) - 4 arctan(1/239)."""
-    one = 10 ** (digits + 10)
+    one: int = 10 ** (digits + 10)
 
     def arctan(inverse: int) -> int:
         power = total = one // inverse
