@@ -65,8 +65,9 @@ class DisclosureRules:
         -log10 of the largest threshold of p that picks a scan's hits (0: any). A larger threshold would let most
         variants out.
     allele_counts : bool
-        True allows the exact pooled counts of genotypes of every variant that has `minimum_allele_count`, also by
-        case and control: cells of one person are shown whatever `minimum_count` says.
+        True allows the exact pooled counts of genotypes, also by case and control, of the variants whose statistics are
+        released: hits, and with `all_variants` all that have `minimum_allele_count`. Cells of one person are shown
+        whatever `minimum_count` says.
     small_remainders : bool
         True allows totals of groups of which one party's own numbers leave 1 to `minimum_count` - 1 people: the party
         subtracts them. False hides such groups; the others' total must be 0 or at least `minimum_count`.

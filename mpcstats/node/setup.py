@@ -45,7 +45,7 @@ extends = "standard"
 # [disclosure]
 # exact_curve = true    # every time of an event; without it no log-rank test
 # all_variants = true   # effect and standard error of every variant; without it a GWAS releases hits alone
-# allele_counts = true  # pooled counts of genotypes, by case and control, cells of one person included
+# allele_counts = true  # with it the pooled counts of genotypes, cells of one person included
 """
 
 

@@ -33,9 +33,9 @@ class VariantMethods(Methods):
         The filter `hwe` is by chi-square, among controls where a phenotype names cases (boolean, 0/1, or 1/2).
 
         Reveals the number of people (cases, controls) and one bit per variant: it passes all filters and has the
-        `minimum_allele_count` of all parties. Where all policies have `allele_counts`, also the pooled counts of
-        genotypes of the variants that pass, and with them frequency, missing calls and the exact test of
-        Hardy-Weinberg equilibrium.
+        `minimum_allele_count` of all parties. Where all policies have `allele_counts` and `all_variants`, also the
+        pooled counts of genotypes of the variants that pass, and with them frequency, missing calls and the exact test
+        of Hardy-Weinberg equilibrium.
         """
         return self._ask(
             VariantQualityResult,

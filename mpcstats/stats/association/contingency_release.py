@@ -94,8 +94,9 @@ async def open_statistics(session: Session, counts: PooledCounts, tests: tuple[s
     """Statistics of variants that may be released, each of which has both alleles; opens nothing where there is none.
 
     Every number is rounded as `number_bits` says, and no count is opened. But statistics are functions of whole numbers
-    of people: who knows how many cases and controls there are finds the few tables that lead to all of them. What
-    guards against that is the rule that lets statistics of variants out at all.
+    of people: of 500 cases and 500 controls without missing calls, 96% of all tables of alleles have a chi-square that
+    only they and their mirror have, to 21 bits. Rounding does not hide a table of this size. What guards it is the rule
+    that lets statistics out at all, and that missing calls per variant stay unknown.
     """
     minimum = max(1, ruling.rules.minimum_count)
     if not counts.variants:

@@ -44,8 +44,8 @@ FRACTION = 60
 _PRECISION = 48
 """Bits of an inverse: its own error is some 2^-45."""
 
-MASKS_PER_VARIANT = 8 * 11
-"""Bounded masks of `chi_squares` and `odds_ratio` together, at most: 7 for each of 11 reciprocals, and a margin."""
+MASKS_PER_VARIANT = 8 * 15
+"""Bounded masks at most, 8 for each reciprocal: 4 in `significant`, 8 in `chi_squares`, 3 in `odds_ratio`."""
 
 
 @dataclass(frozen=True)

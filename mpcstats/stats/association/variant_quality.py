@@ -35,12 +35,12 @@ async def joint_variant_quality(
     filters: VariantFilters,
     variants: pd.DataFrame,
 ) -> Outcome:
-    """Variants that pass the filters and have `minimum_allele_count`; under `allele_counts` their genotype counts.
+    """Variants that pass the filters and have `minimum_allele_count`, and where the rules allow it their counts.
 
     Reveals
     -------
-    People per group, as the rules let counts out, and one bit per variant. Under `allele_counts`: the counts of
-    genotypes of the variants that pass, per group.
+    People per group, as the rules let counts out, and one bit per variant. Under `allele_counts` and `all_variants`:
+    the counts of genotypes of the variants that pass, per group.
 
     The bit bounds allele frequency, missing calls and departure from equilibrium at the thresholds asked for. Runs with
     other thresholds or a changed cohort narrow them down: who approves studies counts them.
@@ -54,7 +54,8 @@ async def joint_variant_quality(
     asked, filters = filters, filters.with_copies(rules.minimum_allele_count)
     declare_cohort(session, groups)
     session.openings.declare(_PASSES, plan.variant_count, "per variant, whether it passes the filters")
-    if rules.allele_counts:
+    shown = rules.allele_counts and rules.all_variants
+    if shown:
         cells = groups * 3 * plan.variant_count
         session.openings.declare(_COUNTS, cells, "per variant that passes and group, people with 0, 1, 2 copies of ALT")
     group = None if own is None else own.group
@@ -65,7 +66,7 @@ async def joint_variant_quality(
         counts = await pool_counts(session, calls, group, stop - start, cohort, dealers, wide=filters.wide)
         kept = await _open_bits(session, counts, filters)
         passes.append(kept)
-        if rules.allele_counts:
+        if shown:
             tables.append(await open_counts(session, counts.calls[:, :, np.flatnonzero(kept)], _COUNTS))
         session.progress(f"{stop} of {plan.variant_count} variants")
     opened = np.concatenate(tables, axis=2) if tables else None
@@ -100,7 +101,8 @@ def _outcome(
     if ruling.rules.minimum_allele_count > 1:
         withheld.append(f"rare variants do not pass ({ruling.cite('minimum_allele_count')})")
     if counts is None:
-        withheld.append(f"counts of genotypes ({ruling.cite('allele_counts')})")
+        rule = "all_variants" if ruling.rules.allele_counts else "allele_counts"
+        withheld.append(f"counts of genotypes ({ruling.cite(rule)})")
         tables = {"variants": labels.assign(PASS=passes)}
     else:
         kept = labels[passes].reset_index(drop=True)
