@@ -71,8 +71,13 @@ async def _signs(session: Session, a: Shared, into: PrimeField) -> Shared:
     return (await to_arithmetic(session, bit, into)).reshape(a.size)
 
 
-async def at_least(session: Session, a: Shared, bound: int) -> Shared:
+async def at_least(session: Session, a: Shared, bound: int, into: PrimeField | None = None) -> Shared:
     """1 where a >= bound (public), else 0, for |a - bound| < p/2. Cost of `is_negative`; reveals nothing.
+
+    Parameters
+    ----------
+    into : PrimeField, optional
+        Field of the bits; that of a when left out.
 
     Raises
     ------
@@ -81,7 +86,7 @@ async def at_least(session: Session, a: Shared, bound: int) -> Shared:
     """
     if 4 * abs(bound) >= a.field.modulus:
         raise RangeError(f"a bound of {bound.bit_length()} bits is too large for comparisons in {a.field}")
-    below = await is_negative(session, a.plus_int(-bound))
+    below = await is_negative(session, a.plus_int(-bound), into)
     return (-below).plus_int(1)
 
 

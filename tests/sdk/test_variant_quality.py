@@ -170,6 +170,9 @@ def test_statistics_without_counts_are_plinks(closed: ms.Consortium) -> None:
     rows.loc[~np.isfinite(rows["SE"]), ["OR", "SE", "L95", "U95"]] = np.nan
     for column in ("CHISQ", "P", "OR", "SE", "L95", "U95"):
         agree(found.allelic[column], rows[column])
+    again = Outcome.from_json(found.outcome.to_json()).tables
+    for name, table in found.outcome.tables.items():
+        pd.testing.assert_frame_equal(again[name], table)
     assert not {"AFF", "UNAFF", "F_A", "F_U"} & (set(found.table) | set(found.allelic))
     assert "genotype counts" not in opened(found)
 
@@ -190,6 +193,26 @@ def test_hits_are_the_variants_beyond_the_threshold(closed: ms.Consortium, decid
     assert names["variant is released"] == 60
     assert names["rarer allele"] == len(expected)
     assert names["chi-square"] == 2 * len(expected)
+
+
+def test_results_are_printed_drawn_and_saved(closed: ms.Consortium, tmp_path: Path) -> None:
+    found = closed.contingency(phenotype="case", tests=["trend", "allelic"])
+    assert len(found.of("trend")) == len(found.of("ALLELIC")) == found.outcome.values["variants_released"]
+    with pytest.raises(SpecError, match="DOM"):
+        found.of("DOM")
+    names = {path.name for path in found.save(tmp_path / "cc")}
+    assert names == {"cc.model.csv", "cc.allelic.csv", "cc.json", "cc.txt", "cc.png"}
+    assert len(found.plot(test="allelic").axes) == 2  # type: ignore[union-attr]
+    assert found.top(1)["ID"].tolist() == ["rs870041"]
+    assert "rs870041" in found.summary()
+    assert "rs870041" in found._repr_html_()
+    hits = closed.contingency(phenotype="case", release="hits", threshold=1e-3)
+    assert len(hits.plot().axes) == 1  # type: ignore[union-attr]
+    nothing = closed.contingency(phenotype="case", release="hits", threshold=1e-100)
+    assert nothing.figures() == {}
+    quality = closed.variant_quality(maf=0.1)
+    assert f"{quality.passed} of 60 variants pass" in quality.summary()
+    assert {path.name for path in quality.save(tmp_path / "qc")} == {"qc.variants.csv", "qc.json", "qc.txt"}
 
 
 def test_no_hit_is_an_empty_table(closed: ms.Consortium) -> None:
@@ -228,16 +251,16 @@ def test_standard_shows_bits_and_hits_only(tmp_path: Path) -> None:
         with pytest.raises(DisclosureRefused, match="all_variants"):
             consortium.contingency(phenotype="case")
         # nearly everything would be a hit
-        with pytest.raises(DisclosureRefused, match="all_variants"):
+        with pytest.raises(DisclosureRefused, match="hits_log10_p"):
             consortium.contingency(phenotype="case", release="hits", threshold=0.5)
-        hits = consortium.contingency(phenotype="case", release="hits", threshold=1e-4, fisher=True)
+        hits = consortium.contingency(phenotype="case", release="hits", threshold=1e-5, fisher=True)
     counts = golden(PIECE, "gcount")
     copies = counts["HET_REF_ALT_CTS"] + 2 * counts["TWO_ALT_GENO_CTS"]
     rarer = np.minimum(copies, 2 * (1000 - counts["MISSING_CT"]) - copies)
     assert (quality.table["PASS"] == (rarer >= 20)).all()
     assert any("minimum_allele_count" in text for text in quality.withheld)
     trend = model[model["TEST"] == "TREND"]
-    chosen = trend.loc[trend["P"] < 1e-4, "SNP"]
+    chosen = trend.loc[trend["P"] < 1e-5, "SNP"]
     assert set(hits.table["ID"]) == set(chosen)
     assert len(chosen)
     rows = model[model["SNP"].isin(chosen)]

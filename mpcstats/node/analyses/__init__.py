@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from mpcstats.node.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
+from mpcstats.node.analyses import (
+    association,
+    competing_risks,
+    counts,
+    cox,
+    exact_time,
+    fine_gray,
+    survival,
+    variant_quality,
+)
 from mpcstats.node.analyses.base import AnyNodeAnalysis, NodeAnalysis, Run
 from mpcstats.study.spec import AnalysisSpec
 

@@ -75,8 +75,8 @@ class VariantMethods(Methods):
         allele is rarer and the statistics, rounded, computed on shares. Statistics are functions of whole numbers: with
         cases and controls known, they tell the counts nearly. Where all policies have `allele_counts`, the counts of
         genotypes in cases and controls are opened instead. With release = "hits" a variant is released when the test
-        `deciding` has a p below `threshold` (at most 1e-4 unless all policies have `all_variants`); of all others
-        nothing is known but that.
+        `deciding` has a p below `threshold`, which the rule `hits_log10_p` bounds; of all others nothing is
+        known but that.
         """
         return self._ask(
             ContingencyResult,

@@ -6,7 +6,16 @@ A family is a module with `RESULTS`, named in `FAMILIES`.
 from __future__ import annotations
 
 from mpcstats.errors import SpecError
-from mpcstats.sdk.results import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
+from mpcstats.sdk.results import (
+    association,
+    competing_risks,
+    counts,
+    cox,
+    exact_time,
+    fine_gray,
+    survival,
+    variant_quality,
+)
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import pandas as pd
 
+from mpcstats.errors import SpecError
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.text import pairs, print_table
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 __all__ = ["RESULTS", "ContingencyResult", "VariantQualityResult"]
+
+PLINK_NAMES = {"genotypic": "GENO", "trend": "TREND", "allelic": "ALLELIC", "dominant": "DOM", "recessive": "REC"}
+_PLOTTED = ("TREND", "ALLELIC", "GENO", "DOM", "REC")
 
 
 class VariantQualityResult(Result):
@@ -60,11 +70,44 @@ class ContingencyResult(Result):
 
     def top(self, count: int = 10) -> pd.DataFrame:
         """The rows with the smallest p."""
-        return self.table.nlargest(count, "LOG10_P") if "LOG10_P" in self.table else self.table.head(0)
+        return self.table.nlargest(count, "LOG10_P")
+
+    def of(self, test: str) -> pd.DataFrame:
+        """The rows of one test, by PLINK's name (GENO, TREND, ALLELIC, DOM, REC) or the request's.
+
+        Raises
+        ------
+        SpecError
+            It was not asked for.
+        """
+        rows = self.table[self.table["TEST"] == PLINK_NAMES.get(test, test)]
+        if rows.empty and PLINK_NAMES.get(test, test) not in self._tests():
+            raise SpecError(f"there is no test {test!r} in this result; tests: {', '.join(self._tests()) or 'none'}")
+        return rows.reset_index(drop=True)
 
     def readable(self) -> pd.DataFrame:
         """The rows with the smallest p."""
         return self.top(20)
+
+    def plot(self, ax: Axes | None = None, *, test: str | None = None) -> Figure | Axes:
+        """Manhattan plot and QQ plot of one test (the first there is of trend, allelic, and the others); of hits, and
+        into given axes, the Manhattan plot alone."""
+        from mpcstats.sdk.plots.association import plot_association, plot_manhattan
+
+        first = next((name for name in _PLOTTED if name in self._tests()), "TREND")
+        chosen = PLINK_NAMES.get(test or first, test or first)
+        rows = self.of(chosen)
+        lam = self.genomic_control_lambda
+        if ax is not None or lam is None:
+            return plot_manhattan(rows, ax=ax, title=chosen)
+        return plot_association(rows, genomic_control_lambda=lam if chosen == first else None, title=chosen)
+
+    def figures(self) -> dict[str, Figure]:
+        """See `Result.figures`; none where there is no p."""
+        return {"plot": cast("Figure", self.plot())} if self.table["LOG10_P"].notna().any() else {}
+
+    def _tests(self) -> list[str]:
+        return [str(name) for name in self.table["TEST"].unique() if name != "."]
 
     def _lines(self) -> list[str]:
         values = self.outcome.values

@@ -36,10 +36,7 @@ from mpcstats.stats.contributions.variants import VariantContribution, VariantPl
 from mpcstats.stats.disclosure import Ruling, open_counts
 from mpcstats.stats.outcome import Outcome
 
-__all__ = ["LARGEST_THRESHOLD", "ContingencyOptions", "joint_contingency"]
-
-LARGEST_THRESHOLD = 1e-4
-"""p of hits where the rules do not allow all variants: a larger one would release them by chance alone."""
+__all__ = ["ContingencyOptions", "joint_contingency"]
 
 _RELEASED, _COUNTS = "variant is released", "genotype counts"
 _NO_ERROR = "."
@@ -123,16 +120,11 @@ async def joint_contingency(
     Raises
     ------
     DisclosureRefused
-        Statistics of all variants are not allowed (nothing was shared; also where the threshold of hits is above
-        `LARGEST_THRESHOLD`), or there are too few people.
+        Statistics of all variants are not allowed, or the threshold of hits is too large (nothing was shared); or
+        there are too few people.
     """
     rules, count = ruling.rules, plan.variant_count
-    if not (rules.all_variants or (options.hits and options.threshold <= LARGEST_THRESHOLD)):
-        raise DisclosureRefused(
-            f"statistics of all variants are not allowed ({ruling.cite('all_variants')})",
-            hint=f'release = "hits" with a threshold of at most {LARGEST_THRESHOLD:g} needs no such permission; '
-            "or all_variants = true under [disclosure] in the policy.toml of every party named",
-        )
+    _refuse(options, ruling)
     _declare(session, count, options, ruling)
     group = None if own is None else own.group
     cohort = await open_cohort(session, group, plan.groups, dealers, ruling)
@@ -145,6 +137,23 @@ async def joint_contingency(
         blocks.append(await _block(scan, start, stop))
         session.progress(f"{stop} of {count} variants")
     return _outcome(scan, plan, blocks)
+
+
+def _refuse(options: ContingencyOptions, ruling: Ruling) -> None:
+    """Before anything is shared."""
+    if ruling.rules.all_variants:
+        return
+    if not options.hits:
+        raise DisclosureRefused(
+            f"statistics of all variants are not allowed ({ruling.cite('all_variants')})",
+            hint='release = "hits", or all_variants = true under [disclosure] in the policy.toml of every party named',
+        )
+    largest = 10.0**-ruling.rules.hits_log10_p
+    if options.threshold > largest * (1 + 1e-12):
+        raise DisclosureRefused(
+            f"hits with p < {options.threshold:g} are not allowed ({ruling.cite('hits_log10_p')})",
+            hint=f"ask for a threshold of at most {largest:g}",
+        )
 
 
 def _declare(session: Session, count: int, options: ContingencyOptions, ruling: Ruling) -> None:

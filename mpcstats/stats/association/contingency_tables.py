@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from mpcstats.stats.association.exact_tests import fisher_exact
 from mpcstats.stats.association.variant_table import rarer_first
-from mpcstats.stats.tails import log_chi_square_tail
+from mpcstats.stats.tails import log_normal_two_sided
 
 __all__ = ["TESTS", "allelic_table", "model_table", "odds_ratio_limits", "with_tails"]
 
@@ -60,14 +60,9 @@ def model_table(counts: Counts, labels: pd.DataFrame, tests: tuple[str, ...]) ->
 
 
 def with_tails(rows: pd.DataFrame, chi_square: Floats, degrees: NDArray[np.int64]) -> pd.DataFrame:
-    """Columns CHISQ, DF, P and LOG10_P (-log10 of P, which does not underflow)."""
-    log_p = np.array(
-        [
-            math.nan if math.isnan(x) else log_chi_square_tail(float(x), int(df))
-            for x, df in zip(chi_square, degrees, strict=True)
-        ],
-        dtype=np.float64,
-    )
+    """Columns CHISQ, DF (1 or 2), P and LOG10_P (-log10 of P, which does not underflow)."""
+    with np.errstate(invalid="ignore"):
+        log_p = np.where(degrees == 2, -chi_square / 2, log_normal_two_sided(np.sqrt(chi_square)))
     shown = pd.array(degrees, dtype="Int64")
     shown[np.isnan(chi_square)] = pd.NA
     return rows.assign(CHISQ=chi_square, DF=shown, P=np.exp(log_p), LOG10_P=-log_p / math.log(10) + 0.0)

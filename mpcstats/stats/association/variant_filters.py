@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mpcstats.errors import RangeError
+from mpcstats.field import M61, PrimeField
 from mpcstats.protocols import at_least, multiply
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.association.pooled_counts import PooledCounts
@@ -79,8 +80,10 @@ class VariantFilters:
         return ", ".join(text for text in texts if text) or "none"
 
 
-async def variants_that_pass(session: Session, counts: PooledCounts, filters: VariantFilters) -> Shared:
-    """1 where a variant passes all filters, else 0: (V,) in M61. Reveals nothing.
+async def variants_that_pass(
+    session: Session, counts: PooledCounts, filters: VariantFilters, into: PrimeField = M61
+) -> Shared:
+    """1 where a variant passes all filters, else 0: (V,), in the field `into`. Reveals nothing.
 
     All decisions are exact for every cohort below 2^29 people, with the thresholds as the filters read them and the
     chi-square of `hwe` rounded as `beyond_threshold` says. One batch of comparisons in M61 for maf, mac and geno,
@@ -91,12 +94,12 @@ async def variants_that_pass(session: Session, counts: PooledCounts, filters: Va
     RangeError
         `hwe` without counts in M127.
     """
-    bits = [counts.calls[0, 0].times_int(0).plus_int(1)]
+    bits = [Shared(into, into.zeros((counts.variants,)), counts.calls.degree).plus_int(1)]
     if bounds := _bounds(counts, filters):
-        kept = await at_least(session, concatenate(bounds), 0)
+        kept = await at_least(session, concatenate(bounds), 0, into)
         bits += [kept[k * counts.variants : (k + 1) * counts.variants] for k in range(len(bounds))]
     if filters.hwe > 0:
-        bits.append(await _in_equilibrium(session, counts, filters.hwe))
+        bits.append(await _in_equilibrium(session, counts, filters.hwe, into))
     return await all_of(session, concatenate([bit.reshape(1, bit.size) for bit in bits]))
 
 
@@ -128,7 +131,7 @@ def _spread(x: Shared, size: int) -> Shared:
     return x[[0] * size]
 
 
-async def _in_equilibrium(session: Session, counts: PooledCounts, p: float) -> Shared:
+async def _in_equilibrium(session: Session, counts: PooledCounts, p: float, into: PrimeField) -> Shared:
     """1 where (4 n0 n2 - n1^2)^2 T / ((2 n0 + n1)^2 (2 n2 + n1)^2) is not beyond the threshold."""
     if counts.wide is None:
         raise RangeError("the Hardy-Weinberg filter needs counts in M127")
@@ -138,7 +141,7 @@ async def _in_equilibrium(session: Session, counts: PooledCounts, p: float) -> S
     products = await multiply(session, left, right)
     terms = concatenate([_row(products[0] - products[1]), _row(products[2])])
     squares = await multiply(session, terms, terms)
-    beyond = await beyond_threshold(session, n0 + n1 + n2, squares[0], squares[1], p, counts.size_bits)
+    beyond = await beyond_threshold(session, n0 + n1 + n2, squares[0], squares[1], p, counts.size_bits, into)
     return (-beyond).plus_int(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpcstats.field import M61, M127
+from mpcstats.field import M61, M127, PrimeField
 from mpcstats.protocols import floor_shift, is_negative, multiply
 from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.association.thresholds import chi_square_threshold
@@ -27,9 +27,15 @@ def _direct(size_bits: int) -> int:
 
 
 async def beyond_threshold(
-    session: Session, n: Shared, square: Shared, product: Shared, p: float, size_bits: int
+    session: Session,
+    n: Shared,
+    square: Shared,
+    product: Shared,
+    p: float,
+    size_bits: int,
+    into: PrimeField = M61,
 ) -> Shared:
-    """1 where n D^2 / P is more than the chi-square (1 df) with tail p, else 0, in M61; also 0 where P = 0.
+    """1 where n D^2 / P is more than the chi-square (1 df) with tail p, else 0 (also where P = 0): in the field `into`.
 
     Exact for every cohort below 2^29 people but for the threshold, which is rounded to a multiple of 2^-20 or finer.
     Reveals nothing.
@@ -49,14 +55,14 @@ async def beyond_threshold(
     bits = threshold_bits(size_bits)
     tau = chi_square_threshold(p, 1, bits)
     if _direct(size_bits) >= _LEAST:
-        return await is_negative(session, product.times_int(tau) - await _scaled(session, n, square, bits), M61)
+        return await is_negative(session, product.times_int(tau) - await _scaled(session, n, square, bits), into)
     half = 2 * size_bits
     both = _rows([square, product])
     high = await floor_shift(session, both, half)
     parts = concatenate([_rows([high]), _rows([both - high.times_int(1 << half)])])  # (2 halves, 2 numbers, V)
     weighted = await _scaled(session, n, parts[:, 0], bits)
     difference = parts[:, 1].times_int(tau) - weighted
-    return await is_negative(session, difference[0] + await floor_shift(session, difference[1], half), M61)
+    return await is_negative(session, difference[0] + await floor_shift(session, difference[1], half), into)
 
 
 async def _scaled(session: Session, n: Shared, x: Shared, bits: int) -> Shared:

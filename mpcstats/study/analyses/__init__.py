@@ -8,7 +8,16 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from mpcstats.errors import SpecError
-from mpcstats.study.analyses import association, competing_risks, counts, cox, exact_time, fine_gray, survival, variant_quality
+from mpcstats.study.analyses import (
+    association,
+    competing_risks,
+    counts,
+    cox,
+    exact_time,
+    fine_gray,
+    survival,
+    variant_quality,
+)
 from mpcstats.study.analyses.base import Analysis, AnyAnalysis
 from mpcstats.study.spec import AnalysisSpec
 
