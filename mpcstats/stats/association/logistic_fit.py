@@ -3,8 +3,9 @@
 Newton's method for all variants of a batch at once. Sites know the public coefficients of the step and sum score and
 information (and for Firth the additive third-order sums) over their people; the sums stay on shares, and only the step
 is opened, coarsely: its digits below 2^-16 of a standard error are random. Coefficients are in units of the standard
-error at the null model, to a factor of two. When the public steps say that the maximum is so near that the error of one
-more step is below 2^-30, that step is made on shares, and effect and variance of the variant alone are opened.
+error at the null model, to a factor of two. When the public steps say that one more step is enough, that step is made
+on shares, and effect and variance of the variant alone are opened: to about 1e-11 standard errors for Wald, 1e-9 for
+Firth, and 1e-8 where single people carry the allele.
 
 People without a call leave the sums of a variant (PLINK's complete cases). What goes wrong with a variant gives it a
 code, as PLINK 2 names them, and never ends the batch.
@@ -65,8 +66,9 @@ _NEAR = {False: 2.0**-7, True: 2.0**-10}
 """Largest coordinate of a step after which only the last one is due: Newton's error is the square, Firth's steps leave
 out the penalty's own slope and gain a factor each."""
 
-_TURN = 2.0**-9
-"""Steps shorter than this are not halved: random digits have a part in their sign."""
+_TURN = 2.0**-11
+"""Steps shorter than this are not halved: random digits have a part in their sign. It is below _NEAR: the steps of one
+carrier alone go back and forth with the same length until they are halved."""
 
 _SHOWN = 20
 """Fraction bits of an opened step over 2^exponent."""
@@ -126,8 +128,8 @@ class _State:
 
 
 def block_size(order: int) -> int:
-    """Variants of a batch such that third-order sums on shares take some 50 MB."""
-    return int(max(32, min(2048, (1 << 22) // (order + 1) ** 3)))
+    """Variants of a batch such that sums of higher order take some 100 MB on shares."""
+    return int(max(32, min(2048, (1 << 20) // (order + 1) ** 3)))
 
 
 def fit_masks(order: int, variants: int, method: str) -> int:

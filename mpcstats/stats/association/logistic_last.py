@@ -116,12 +116,13 @@ async def last_step(batch: Batch, points: Points, index: Integers, firth: bool) 
     if not at.size:
         return released
     solution, third = solution.of(at), third[at]
-    exact, information, slope = exact[at], sums[1][at], None
+    score, exact, information, slope = score[at], exact[at], sums[1][at], None
     if firth:
         inverse = await _inverse(session, solution)
         exact = exact + await _penalty(session, inverse, information, sums[6][at])
-        slope = await _slope(session, inverse, third, sums[5][at][:, positions(batch.size, 4)])
-    results = await _results(session, solution, information, (score[at], exact), third, slope)
+        score = (await floor_shift(session, exact, EXACT_BITS - f)).with_fraction_bits(f)
+        slope = await _slope(session, inverse, third, sums[5][at])
+    results = await _results(session, solution, information, (score, exact), third, slope)
     effect, variance = await _open(session, *results)
     sigma, reached = points.sigma[at], points.coefficients[at, -1]
     released.effect[where[at]] = (reached + np.ldexp(effect, -_ZOOM)) * sigma
@@ -222,14 +223,21 @@ async def _slope(session: Session, inverse: Shared, third: Shared, fourth: Share
     s = (await floor_shift(session, await reshare(session, product), f)).with_fraction_bits(f)
     s = s.reshape(count, size, size, size)
     crossed = Shared(s.field, np.swapaxes(s.values, 2, 3), s.degree, s.fraction_bits)
-    left = s.reshape(count, size, 1, size * size)
-    right = crossed.reshape(count, 1, size, size * size)
-    own = await inner_product(
-        session, fourth.reshape(count, size, size, size * size), inverse.reshape(count, 1, 1, size * size), axis=3
-    )
-    d = own - (await inner_product(session, left, right, axis=3)).times_int(2)
-    d = (await floor_shift(session, d, f)).with_fraction_bits(f)
+    rows, columns = np.triu_indices(size)
+    left, right = (x.reshape(count, size, size * size) for x in (s, crossed))
+    twice = await inner_product(session, left[:, rows], right[:, columns], axis=2)
+    d = await _along_inverse(session, fourth, inverse) - twice.times_int(2)
+    d = (await floor_shift(session, d, f)).with_fraction_bits(f)[:, positions(size, 2)]
     return await truncate(session, _matmul(inverse, d), f, INTEGER_BITS)
+
+
+async def _along_inverse(session: Session, fourth: Shared, inverse: Shared) -> Shared:
+    """<fourth_rs, P> for r <= s: (V, d (d + 1) / 2). Elements of P beside the diagonal count twice."""
+    size = inverse.shape[1]
+    rows, columns = np.triu_indices(size)
+    whole = fourth[:, positions(size, 4)[rows, columns][:, rows, columns]]
+    times = M127.from_int64(np.where(rows == columns, 1, 2).astype(np.int64))
+    return await inner_product(session, whole, inverse[:, rows, columns].times(times).reshape(-1, 1, len(rows)), axis=2)
 
 
 async def _inverse(session: Session, solution: Solution) -> Shared:

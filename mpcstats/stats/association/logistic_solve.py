@@ -151,15 +151,11 @@ def _whole(upper: Shared, size: int) -> Shared:
     return upper[:, positions(size, 2)]
 
 
-def _matrix_product(a: Shared, b: Shared) -> Shared:
-    values = a.field.matmul(a.values, b.values)
-    return Shared(a.field, values, a.degree + b.degree, a.fraction_bits + b.fraction_bits)
-
-
 async def _symmetric_product(session: Session, a: Shared, b: Shared) -> Shared:
     """a b for symmetric matrices that commute, rounded."""
-    upper = await truncate(session, _upper(_matrix_product(a, b)), b.fraction_bits, INTEGER_BITS)
-    return _whole(upper, a.shape[1])
+    rows, columns = np.triu_indices(a.shape[1])
+    upper = local_product(a[:, rows], b[:, columns]).sum(2)
+    return _whole(await truncate(session, upper, b.fraction_bits, INTEGER_BITS), a.shape[1])
 
 
 async def inverse_of_covariates(session: Session, a: Shared, square: Shared) -> Inverse:
