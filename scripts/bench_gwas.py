@@ -35,6 +35,7 @@ from mpcstats.sdk.results import Result
 from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
 from mpcstats.stats.association.null_model import NullModel
 from mpcstats.stats.association.own import own_products, own_sums
+from mpcstats.stats.association.pooled_test import LinearTest
 
 PARTIES = ("northfield", "lakeside", "westbay")
 STANDARD = (1000, 100_000)
@@ -112,7 +113,7 @@ def own_pass(cohort: Cohort, imputed: bool) -> None:
     basis, _ = np.linalg.qr(design)
     y = table["trait"].to_numpy()
     residual = y - basis @ (basis.T @ y)
-    model = NullModel(3 * people, 1.0, basis, residual / np.linalg.norm(residual))
+    model = LinearTest(NullModel(3 * people, 1.0, basis, residual / np.linalg.norm(residual)))
     rows, size = np.arange(people), 8192
     for start in range(0, cohort.variants, size):
         calls = genotypes.read(start, min(cohort.variants, start + size), rows)

@@ -11,8 +11,8 @@ from mpcstats.field import M127
 from mpcstats.protocols import inner_product, sum_of_inputs
 from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.stats.association.missing import corrected_sums, share_missing_terms
-from mpcstats.stats.association.null_model import NullModel
 from mpcstats.stats.association.own import own_products
+from mpcstats.stats.association.pooled_test import LinearTest
 from mpcstats.stats.association.statistics import Statistics
 
 __all__ = ["FRACTION", "BlockSums", "complete_statistics", "partial_statistics", "pool_sums"]
@@ -33,13 +33,13 @@ class BlockSums:
 
 
 async def pool_sums(
-    session: Session, model: NullModel, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
+    session: Session, test: LinearTest, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
 ) -> BlockSums:
     """Pool a block; missing calls count 0. One round; reveals nothing."""
-    mine = None if calls is None else await local(session, own_products, model, calls, FRACTION)
-    pooled = await sum_of_inputs(session, M127, mine, dealers, (model.order + 2, size), FRACTION)
-    basis = concatenate([pooled[k].reshape(size, 1) for k in range(model.order)], axis=1)
-    return BlockSums(basis, pooled[model.order], pooled[model.order + 1])
+    mine = None if calls is None else await local(session, own_products, test, calls, FRACTION)
+    pooled = await sum_of_inputs(session, M127, mine, dealers, (test.order + 2, size), FRACTION)
+    basis = concatenate([pooled[k].reshape(size, 1) for k in range(test.order)], axis=1)
+    return BlockSums(basis, pooled[test.order], pooled[test.order + 1])
 
 
 async def complete_statistics(session: Session, sums: BlockSums, which: Ints) -> Statistics:
@@ -52,13 +52,13 @@ async def complete_statistics(session: Session, sums: BlockSums, which: Ints) ->
 
 async def partial_statistics(
     session: Session,
-    model: NullModel,
+    test: LinearTest,
     calls: NDArray[np.int8] | None,
     which: Ints,
     called: Ints,
     dealers: tuple[int, ...],
 ) -> Statistics:
     """Variants with missing calls, from `called` people with a call: see `missing`. Numbers are over s_yy."""
-    terms = await share_missing_terms(session, model, calls, which, called, dealers)
+    terms = await share_missing_terms(session, test.model, calls, which, called, dealers)
     ok, scaled, rates = await corrected_sums(session, terms)
     return Statistics(scaled[0], scaled[1], rates, ok)

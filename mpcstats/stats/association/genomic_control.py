@@ -6,16 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri
 
 from mpcstats.protocols import at_least, multiply
 from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.stats.association.pooled_test import PooledTest
 from mpcstats.stats.association.statistics import Evidence
 from mpcstats.stats.disclosure import open_counts
 
 __all__ = ["LARGEST_LAMBDA", "Hidden", "hidden_lambda"]
 
-Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 LARGEST_LAMBDA = 8.0
 _STEPS = 13
@@ -35,16 +36,16 @@ class Hidden:
     evidence : Evidence
     counts : Shared (V,)
         1 where the variant counts.
-    degrees : float64 (V,)
-        Of freedom of its t statistic.
+    people : int64 (V,)
+        In its test.
     """
 
     evidence: Evidence
     counts: Shared
-    degrees: Floats
+    people: Ints
 
 
-async def hidden_lambda(session: Session, parts: list[Hidden]) -> float | None:
+async def hidden_lambda(session: Session, test: PooledTest, parts: list[Hidden]) -> float | None:
     """Median of the chi-squares of all variants over its expectation.
 
     Returns
@@ -64,14 +65,12 @@ async def hidden_lambda(session: Session, parts: list[Hidden]) -> float | None:
     )
     evidence = Evidence.joined([part.evidence for part in parts])
     counts = concatenate([part.counts for part in parts])
-    degrees = np.concatenate([part.degrees for part in parts])
+    people = np.concatenate([part.people for part in parts])
     total, low, high = counts.sum(0), 0.0, LARGEST_LAMBDA
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        # the t whose two-sided p is that of chi-square `middle` times the expected median
-
-        t = stdtrit(degrees, ndtr(-np.sqrt(middle * _MEDIAN_CHI_SQUARE))) ** 2
-        beyond = await evidence.beyond(session, t / (degrees + t))
+        tail = float(ndtr(-np.sqrt(middle * _MEDIAN_CHI_SQUARE)))
+        beyond = await evidence.beyond(session, test.r_squared(tail, people))
         above = (await multiply(session, beyond, counts)).sum(0)
         # the median is above the middle when more than half of all variants are
         more = await at_least(session, (above.times_int(2) - total).reshape(1), 1)

@@ -27,6 +27,7 @@ from mpcstats.stats.association.genomic_control import hidden_lambda
 from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.pooled_test import LinearTest
 from mpcstats.stats.association.scan import Block, Scan
 from mpcstats.stats.association.site_indicators import with_site_indicators
 from mpcstats.stats.association.store import BlockStore, agree_on_start, inputs_digest
@@ -86,19 +87,19 @@ async def joint_linear_scan(
     if wanted.site_indicators:
         plan, own = with_site_indicators(plan, own, dealers, session.channel.parties, session.index)
     model = await fit_null_model(session, plan, own, dealers, ruling)
-    scan = Scan(session, model, own, dealers, ruling, wanted)
+    scan = Scan(session, LinearTest(model), own, dealers, ruling, wanted)
     scan.declare(plan.variant_count)
-    blocks = await _blocks(scan, plan.variant_count, BlockStore() if store is None else store)
+    blocks = await _blocks(scan, model, plan.variant_count, BlockStore() if store is None else store)
     if wanted.release == "hits":
-        lam = await hidden_lambda(session, scan.hidden) if wanted.genomic_control else None
+        lam = await hidden_lambda(session, scan.test, scan.hidden) if wanted.genomic_control else None
         return _hits(plan, model, blocks, ruling, variants, wanted, lam)
     return _all(plan, model, blocks, ruling, variants, wanted)
 
 
-async def _blocks(scan: Scan, count: int, store: BlockStore) -> list[Block]:
+async def _blocks(scan: Scan, model: NullModel, count: int, store: BlockStore) -> list[Block]:
     """All blocks, those of an interrupted scan first."""
     session, options = scan.session, scan.options
-    stored = store.stored(inputs_digest(scan.model, scan.own))
+    stored = store.stored(inputs_digest(model, scan.own))
     if options.release == "hits" and options.genomic_control:
         stored = 0
     done = await agree_on_start(session, stored)

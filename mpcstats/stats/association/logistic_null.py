@@ -44,6 +44,8 @@ class LogisticNull:
     coefficients : float64 (order,)
         Of the orthonormal columns of `null_model` times sqrt(people); public. order = covariates + 1.
     iterations : int
+    total_weight : float
+        Sum of p (1 - p) over all people; public.
     phenotype, linear, fitted, weights, residual : float64 (own people,)
         y, the linear predictor, p, p (1 - p) and y - p.
     basis : float64 (own people, order)
@@ -54,6 +56,7 @@ class LogisticNull:
     cases: int
     coefficients: Floats
     iterations: int
+    total_weight: float
     phenotype: Floats
     linear: Floats
     basis: Floats
@@ -125,7 +128,9 @@ async def fit_logistic_null(
     root = np.linalg.cholesky(information)
     linear = columns @ fit.beta
     basis = np.linalg.solve(root, columns.T).T
-    return LogisticNull(model.people, cases, fit.beta, fit.iterations, y, linear, basis)
+    # the first column is 1
+    weight = float(information[0, 0])
+    return LogisticNull(model.people, cases, fit.beta, fit.iterations, weight, y, linear, basis)
 
 
 def _declare(session: Session, order: int) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpcstats.field import M127, Elements
 from mpcstats.sharing.fixedpoint import encode
-from mpcstats.stats.association.null_model import NullModel
+from mpcstats.stats.association.pooled_test import PooledTest
 
 __all__ = ["own_products", "own_sums"]
 
@@ -20,37 +20,42 @@ _CELLS = 1 << 20
 """Calls that are floating-point numbers at a time: 8 MiB."""
 
 
-def own_products(model: NullModel, calls: NDArray[np.int8], fraction: int) -> Elements:
-    """Q'g, e'g and g'g over the people with a call, g scaled by 1 / sqrt(people): (order + 2, V)."""
-    rows = _rows(model, 0)
+def own_products(test: PooledTest, calls: NDArray[np.int8], fraction: int) -> Elements:
+    """Rows times g and g'Wg over the people with a call, g scaled by 1 / sqrt(people): (order + 2, V)."""
+    rows = _rows(test, 0)
 
     def sums(part: NDArray[np.int8]) -> list[Floats]:
         g = np.maximum(part, 0).astype(np.float64)
-        return [rows @ g, _squares(model, g)[None]]
+        return [rows @ g, _squares(test, g)]
 
     return encode(M127, _by_parts(sums, calls), fraction, 3)
 
 
-def own_sums(model: NullModel, calls: NDArray[np.int8], fraction: int) -> Elements:
-    """(Q, e)'g, (Q, e)'m and g'g for indicators m of missing calls: (2 order + 1, V), without the intercept's column
-    of Q."""
-    rows = _rows(model, 1)
+def own_sums(test: PooledTest, calls: NDArray[np.int8], fraction: int) -> Elements:
+    """Rows times g, rows times m, and g'Wg, for indicators m of missing calls.
+
+    Without weights the intercept's row is left out: (2 order + 1, V). With weights all rows are there, and m'Wm behind
+    everything: (2 order + 4, V).
+    """
+    weighted = test.weights is not None
+    rows = _rows(test, 0 if weighted else 1)
 
     def sums(part: NDArray[np.int8]) -> list[Floats]:
         missing = part < 0
-        g = np.where(missing, np.int8(0), part).astype(np.float64)
-        return [rows @ g, rows @ missing.astype(np.float64), _squares(model, g)[None]]
+        g, m = np.where(missing, np.int8(0), part).astype(np.float64), missing.astype(np.float64)
+        return [rows @ g, rows @ m, _squares(test, g), *([_squares(test, m)] if weighted else [])]
 
     return encode(M127, _by_parts(sums, calls), fraction, 3)
 
 
-def _rows(model: NullModel, first: int) -> Floats:
-    """(Q, e)' / sqrt(people)."""
-    return np.column_stack([model.basis[:, first:], model.residual]).T / math.sqrt(model.people)
+def _rows(test: PooledTest, first: int) -> Floats:
+    return np.ascontiguousarray(test.rows[:, first:].T) / math.sqrt(test.people)
 
 
-def _squares(model: NullModel, g: Floats) -> Floats:
-    return np.asarray(np.einsum("ij,ij->j", g, g) / model.people)
+def _squares(test: PooledTest, g: Floats) -> Floats:
+    if test.weights is None:
+        return np.asarray(np.einsum("ij,ij->j", g, g) / test.people)[None]
+    return np.asarray(test.weights @ (g * g) / test.people)[None]
 
 
 def _by_parts(sums: Callable[[NDArray[np.int8]], list[Floats]], calls: NDArray[np.int8]) -> Floats:

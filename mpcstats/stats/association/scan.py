@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from mpcstats.field import M61, M127, Elements
 from mpcstats.protocols import multiply, sum_of_inputs
@@ -16,8 +15,8 @@ from mpcstats.stats.association.alleles import CALLED, PASSES, RARER, AlleleCoun
 from mpcstats.stats.association.complete import complete_statistics, partial_statistics, pool_sums
 from mpcstats.stats.association.genomic_control import Hidden
 from mpcstats.stats.association.imputed import count_bits, imputed_statistics
-from mpcstats.stats.association.null_model import NullModel
 from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.pooled_test import LinearTest, PooledTest
 from mpcstats.stats.association.statistics import Statistics
 from mpcstats.stats.contributions.association import AssociationContribution
 from mpcstats.stats.disclosure import Ruling, open_counts
@@ -69,7 +68,7 @@ class Scan:
     """
 
     session: Session
-    model: NullModel
+    test: PooledTest
     own: AssociationContribution | None
     dealers: tuple[int, ...]
     ruling: Ruling
@@ -106,7 +105,7 @@ class Scan:
 
     def ranges(self, count: int) -> Iterator[tuple[int, int]]:
         """Blocks of variants: every party uses the same, from public numbers."""
-        size = max(64, min(_MOST, _CELLS // self.model.people))
+        size = max(64, min(_MOST, _CELLS // self.test.people))
         for start in range(0, count, size):
             yield start, min(count, start + size)
 
@@ -141,30 +140,31 @@ class Scan:
     async def _imputed(
         self, calls: NDArray[np.int8] | None, block: Block, counts: AlleleCounts
     ) -> list[tuple[Ints, Statistics]]:
-        session, model, size = self.session, self.model, block.observed.size
+        session, test, size = self.session, self.test, block.observed.size
         if self.options.release == "hits":
             called: Shared | Ints = counts.called
             copies = counts.copies
         else:
             called = block.observed
             copies = await sum_of_inputs(session, M127, _copies(calls), self.dealers, (size,))
-        return [(np.arange(size), await imputed_statistics(session, model, calls, copies, called, self.dealers))]
+        return [(np.arange(size), await imputed_statistics(session, test, calls, copies, called, self.dealers))]
 
     # --- complete cases ---------------------------------------------------------------------------------------------
 
     async def _complete_cases(self, calls: NDArray[np.int8] | None, block: Block) -> list[tuple[Ints, Statistics]]:
         """Statistics of variants with and without missing calls, if they pass."""
-        session, model, observed = self.session, self.model, block.observed
-        wanted = block.passes & (observed > model.order + 1)
-        sums = await pool_sums(session, model, calls, observed.size, self.dealers)
+        session, test, observed = self.session, self.test, block.observed
+        assert isinstance(test, LinearTest)
+        wanted = block.passes & (observed > test.order + 1)
+        sums = await pool_sums(session, test, calls, observed.size, self.dealers)
         found = []
-        complete = np.flatnonzero(wanted & (observed == model.people))
+        complete = np.flatnonzero(wanted & (observed == test.people))
         if complete.size:
             found.append((complete, await complete_statistics(session, sums, complete)))
-        partial = np.flatnonzero(wanted & (observed < model.people))
+        partial = np.flatnonzero(wanted & (observed < test.people))
         if partial.size:
             called = observed[partial]
-            statistics = await partial_statistics(session, model, calls, partial, called, self.dealers)
+            statistics = await partial_statistics(session, test, calls, partial, called, self.dealers)
             found.append((partial, statistics))
         return found
 
@@ -193,11 +193,11 @@ class Scan:
             if statistics.valid is not None:
                 bits = await multiply(session, bits, statistics.valid)
             evidence = await statistics.evidence(session)
-            degrees = self._degrees(block.observed[which])
+            people = self._people(block.observed[which])
             if self.options.genomic_control:
                 counts_in = await multiply(session, bits, await evidence.varies(session))
-                self.hidden.append(Hidden(evidence, counts_in, degrees))
-            beyond = await evidence.beyond(session, self._critical(degrees))
+                self.hidden.append(Hidden(evidence, counts_in, people))
+            beyond = await evidence.beyond(session, self.test.r_squared(self.options.threshold / 2, people))
             hits = np.flatnonzero(await open_counts(session, await multiply(session, bits, beyond), HITS) == 1)
             if not hits.size:
                 continue
@@ -207,14 +207,8 @@ class Scan:
             block.a1_is_alt[where] = await its.open_a1(session)
             await self._open(block, where, statistics[hits])
 
-    def _degrees(self, observed: Ints) -> Floats:
-        people = np.full(observed.size, self.model.people) if self._imputes else observed
-        return np.maximum(people - self.model.order - 1, 1).astype(np.float64)
-
-    def _critical(self, degrees: Floats) -> Floats:
-        """r^2 beyond which p is below the threshold."""
-        t = stdtrit(degrees, self.options.threshold / 2) ** 2
-        return np.asarray(t / (degrees + t), np.float64)
+    def _people(self, observed: Ints) -> Ints:
+        return np.full(observed.size, self.test.people) if self._imputes else observed
 
     async def _open(self, block: Block, which: Ints, statistics: Statistics) -> None:
         if not which.size:
@@ -222,7 +216,7 @@ class Scan:
         names = (_XX, _XY) if statistics.valid is None else (_XX_OVER, _XY_OVER)
         square, product = await statistics.open(self.session, *names)
         if self._imputes:
-            part = block.observed[which] / (1 << count_bits(self.model.people))
+            part = block.observed[which] / (1 << count_bits(self.test.people))
             square, product = square / part**2, product / part
         block.s_xx[which], block.s_xy[which] = square / statistics.rate, product / statistics.rate
         block.shown[which] = True
