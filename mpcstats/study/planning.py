@@ -10,6 +10,7 @@ from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.filters import check_filter, filter_columns, parse_filter
 
 __all__ = [
+    "case_value",
     "check_where",
     "few_levels",
     "levels_of",
@@ -90,3 +91,24 @@ def listed(column: Column) -> str:
     """The levels of a column as text, at most thirty."""
     levels = column.levels or ()
     return ", ".join(repr(level) for level in levels[:30]) + (", ..." if len(levels) > 30 else "")
+
+
+def case_value(name: str, dictionary: Dictionary) -> int:
+    """The value that means a case: 1 of 0/1 and of a boolean column, 2 of 1/2.
+
+    Raises
+    ------
+    SpecError
+        The column is coded otherwise.
+    """
+    column = numeric_or_boolean(dictionary.column(name), "a case/control phenotype")
+    if column.type == "boolean":
+        return 1
+    levels = set(few_levels(column, 2))
+    for case in (1, 2):
+        if levels and levels <= {float(case - 1), float(case)} and float(case) in levels:
+            return case
+    raise SpecError(
+        f"{column.title} cannot be a case/control phenotype: it must be boolean, 0/1, or 1/2 (2 is a case)",
+        hint=f"code {name!r} as 0/1; a range of [0, 1] in the dictionary says so",
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -12,8 +14,11 @@ from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
 from mpcstats.sharing.committee import MAX_PARTIES
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
+from mpcstats.stats.association.logistic import FitBlock, LogisticOptions, joint_logistic_scan
+from mpcstats.stats.association.logistic import plan_kappa as logistic_kappa
 from mpcstats.stats.association.options import ScanOptions
-from mpcstats.stats.association.store import BlockStore
+from mpcstats.stats.association.store import Block, BlockStore
+from mpcstats.stats.association.variant_filters import VariantFilters
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.association import GwasSpec
@@ -31,8 +36,11 @@ def _prepare(
     tables, where missing cells are empty or NA."""
     frame = check_records(records, dictionary, columns_used(spec), party)
     people = linked_people(frame, records, plan.variant_digest, plan.variant_count, party)
+    phenotype = frame[spec.phenotype].to_numpy(dtype=np.float64)[people.rows]
+    if plan.case_value is not None:
+        phenotype = (phenotype == plan.case_value).astype(np.float64)
     contribution = AssociationContribution(
-        phenotype=frame[spec.phenotype].to_numpy(dtype=np.float64)[people.rows],
+        phenotype=phenotype,
         covariates=frame[list(spec.covariates)].to_numpy(dtype=np.float64)[people.rows],
         read=people.read,
         origin=people.origin,
@@ -41,12 +49,23 @@ def _prepare(
 
 
 async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> Outcome:
+    spec, own, ruling = run.spec, run.own, run.ruling
     labels = _unlabelled(run.plan.variant_count) if run.variants is None else run.variants
-    spec = run.spec
-    options = ScanOptions(spec.missing, spec.release, spec.threshold, spec.genomic_control, spec.site_indicators)
-    return await joint_linear_scan(
-        run.session, run.plan, run.own, run.dealers, run.ruling, labels, options, BlockStore(run.scratch)
-    )
+    common: dict[str, Any] = {
+        "missing": spec.missing,
+        "release": spec.release,
+        "threshold": spec.threshold,
+        "genomic_control": spec.genomic_control,
+        "site_indicators": spec.site_indicators,
+        "filters": VariantFilters(spec.maf, spec.mac, spec.geno, spec.hwe),
+    }
+    if spec.model == "linear":
+        options, store = ScanOptions(**common), BlockStore(run.scratch)
+        return await joint_linear_scan(run.session, run.plan, own, run.dealers, ruling, labels, options, store)
+    wanted = LogisticOptions(**common, method=spec.method, ci=spec.ci)
+    fits = wanted.release == "all" and wanted.method != "score"
+    store = BlockStore(run.scratch, FitBlock if fits else Block)
+    return await joint_logistic_scan(run.session, run.plan, own, run.dealers, ruling, labels, wanted, store)
 
 
 def _unlabelled(count: int) -> pd.DataFrame:
@@ -56,7 +75,10 @@ def _unlabelled(count: int) -> pd.DataFrame:
 
 def _kappa(spec: GwasSpec, plan: AssociationPlan) -> int:
     # how many sites there are is not in the plan: as many as a committee can have
-    return plan_kappa(plan, further=MAX_PARTIES - 1 if spec.site_indicators else 0)
+    further = MAX_PARTIES - 1 if spec.site_indicators else 0
+    if spec.model == "logistic":
+        return logistic_kappa(plan, spec.method, spec.release, further=further)
+    return plan_kappa(plan, further=further)
 
 
 NODE_ANALYSES = (NodeAnalysis(GwasSpec, AssociationContribution, _prepare, _run, _kappa),)

@@ -19,11 +19,17 @@ class AssociationMethods(Methods):
         *,
         phenotype: str,
         covariates: Sequence[str] | str = (),
-        model: Literal["linear"] = "linear",
+        model: Literal["linear", "logistic"] = "linear",
+        method: Literal["firth-fallback", "wald", "firth", "score"] = "firth-fallback",
+        ci: float | None = None,
         missing: Literal["complete", "mean"] = "complete",
         release: Literal["all", "hits"] = "all",
         threshold: float = 5e-8,
         site_indicators: bool = False,
+        maf: float = 0.0,
+        mac: int = 0,
+        geno: float = 1.0,
+        hwe: float = 0.0,
         genomic_control: bool = True,
         dataset: str = "main",
         policy: str | None = None,
@@ -32,12 +38,20 @@ class AssociationMethods(Methods):
 
         Parameters
         ----------
+        model : {"linear", "logistic"}
+            A case/control phenotype is boolean, 0/1, or 1/2 (2 is a case).
+        method, ci
+            Of a logistic regression: Wald tests, with Firth's regression where they fail ("firth-fallback", as PLINK),
+            "wald", "firth", or the "score" test of the model without the variant; also an interval of the odds ratio.
+        maf, mac, geno, hwe
+            Variants that fail have no statistics: least frequency and copies of the rarer allele, largest rate of
+            missing calls, least p of Hardy-Weinberg equilibrium (in controls).
         missing : {"complete", "mean"}
             People without a call of a variant are left out of it (PLINK), or have its pooled mean (regenie, hail);
             then no call counts are opened but those of released variants.
         release : {"all", "hits"}
             Statistics of every variant, or of those alone whose p is below `threshold`. The test of the others is made
-            on shares, and stays there.
+            on shares, and stays there. Hits of a logistic regression are those of the score test, and are then fitted.
         site_indicators : bool
             Also a covariate for each site but the first; how many people each site has is then opened.
         genomic_control : bool
@@ -53,10 +67,16 @@ class AssociationMethods(Methods):
             phenotype=phenotype,
             covariates=names(covariates),
             model=model,
+            method=method,
+            ci=ci,
             missing=missing,
             release=release,
             threshold=threshold,
             site_indicators=site_indicators,
+            maf=maf,
+            mac=mac,
+            geno=geno,
+            hwe=hwe,
             genomic_control=genomic_control,
             dataset=dataset,
             policy=policy,

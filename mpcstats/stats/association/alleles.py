@@ -48,13 +48,17 @@ class AlleleCounts:
         alt_is_common = await open_counts(session, await at_least(session, self.copies - self.called, 1), RARER)
         return np.asarray(alt_is_common == 0)
 
-    async def open_passes(self, session: Session, called: Ints, a1_is_alt: Bits, minimum: int) -> Bits:
-        """True where A1 has at least `minimum` copies. A comparison and one bit per variant."""
+    async def open_passes(
+        self, session: Session, called: Ints, a1_is_alt: Bits, minimum: int, also: Shared | None = None
+    ) -> Bits:
+        """True where A1 has at least `minimum` copies, and `also` (V,) is 1. A comparison and one bit per variant."""
         sign, offset = np.where(a1_is_alt, 1, -1), np.where(a1_is_alt, 0, 2 * called)
         field = self.copies.field
         rarer = self.copies.times(field.from_int64(sign)).plus(field.from_int64(offset))
-        passes = await open_counts(session, await at_least(session, rarer, minimum), PASSES)
-        return np.asarray(passes == 1)
+        bits = await at_least(session, rarer, minimum)
+        if also is not None:
+            bits = await multiply(session, bits, also)
+        return np.asarray(await open_counts(session, bits, PASSES) == 1)
 
     async def common(self, session: Session, minimum: int) -> Shared:
         """1 where both alleles have at least `minimum` copies; opens nothing. Two comparisons per variant."""

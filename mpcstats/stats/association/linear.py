@@ -21,16 +21,16 @@ import math
 import numpy as np
 import pandas as pd
 
-from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session
 from mpcstats.stats.association.genomic_control import hidden_lambda
 from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
-from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.options import ScanOptions, refuse_too_much
 from mpcstats.stats.association.pooled_test import LinearTest
-from mpcstats.stats.association.scan import Block, Scan
+from mpcstats.stats.association.scan import Block, Scan, rare_code, scan_blocks
+from mpcstats.stats.association.scan_filters import ScanFilters
 from mpcstats.stats.association.site_indicators import with_site_indicators
-from mpcstats.stats.association.store import BlockStore, agree_on_start, inputs_digest
+from mpcstats.stats.association.store import BlockStore, inputs_digest
 from mpcstats.stats.association_table import genomic_control_lambda, linear_table
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
@@ -83,51 +83,19 @@ async def joint_linear_scan(
         The rules do not allow all variants; nothing was shared.
     """
     wanted = options or ScanOptions()
-    _refuse_too_much(wanted, ruling)
+    refuse_too_much(wanted, ruling)
     if wanted.site_indicators:
         plan, own = with_site_indicators(plan, own, dealers, session.channel.parties, session.index)
     model = await fit_null_model(session, plan, own, dealers, ruling)
-    scan = Scan(session, LinearTest(model), own, dealers, ruling, wanted)
-    scan.declare(plan.variant_count)
-    blocks = await _blocks(scan, model, plan.variant_count, BlockStore() if store is None else store)
+    group = None if own is None else np.zeros(len(own.phenotype), np.int8)
+    filters = await ScanFilters.of(session, wanted.filters, group, 1, model.people, dealers)
+    scan = Scan(session, LinearTest(model), own, dealers, ruling, wanted, filters=filters)
+    inputs = inputs_digest(model.people, np.array([model.residual_scale]), own)
+    blocks: list[Block] = await scan_blocks(scan, plan.variant_count, store or BlockStore(), inputs)
     if wanted.release == "hits":
         lam = await hidden_lambda(session, scan.test, scan.hidden) if wanted.genomic_control else None
         return _hits(plan, model, blocks, ruling, variants, wanted, lam)
     return _all(plan, model, blocks, ruling, variants, wanted)
-
-
-async def _blocks(scan: Scan, model: NullModel, count: int, store: BlockStore) -> list[Block]:
-    """All blocks, those of an interrupted scan first."""
-    session, options = scan.session, scan.options
-    stored = store.stored(inputs_digest(model, scan.own))
-    if options.release == "hits" and options.genomic_control:
-        stored = 0
-    done = await agree_on_start(session, stored)
-    store.keep(done)
-    if done:
-        session.progress(f"goes on behind {done} blocks of variants that were scanned before")
-    for number, (start, stop) in enumerate(scan.ranges(count)):
-        if number >= done:
-            store.append(await scan.block((start, stop)))
-        session.progress(f"{stop:,} of {count:,} variants")
-    blocks = list(store)
-    store.clear()
-    return blocks
-
-
-def _refuse_too_much(options: ScanOptions, ruling: Ruling) -> None:
-    if options.release == "all" and not ruling.rules.all_variants:
-        raise DisclosureRefused(
-            f"statistics of all variants are not allowed ({ruling.cite('all_variants')})",
-            hint='release="hits", or all_variants = true under [disclosure] in the policy.toml of every party named',
-        )
-    largest = 10.0**-ruling.rules.hits_log10_p
-    if options.release == "hits" and not ruling.rules.all_variants and options.threshold > largest * (1 + 1e-9):
-        raise DisclosureRefused(
-            f"hits with p below {options.threshold:g} are too many: the threshold may be {largest:g} at most "
-            f"({ruling.cite('hits_log10_p')})",
-            hint=f"threshold={largest:g}",
-        )
 
 
 def _all(
@@ -144,7 +112,9 @@ def _all(
     lam = float(genomic_control_lambda(t=t, df=degrees)) if usable.any() else None
     rare = int(sum((~block.passes).sum() for block in blocks))
     withheld = []
-    if ruling.rules.minimum_allele_count > 1 and rare:
+    if options.filters.active and rare:
+        withheld.append(f"{rare} variants that are rare or fail a filter ({options.filters.described()})")
+    elif ruling.rules.minimum_allele_count > 1 and rare:
         withheld.append(f"{rare} rare variants ({ruling.cite('minimum_allele_count')})")
     return _outcome(plan, model, table, lam, options, withheld)
 
@@ -176,7 +146,7 @@ def _table(
     observed, passes, solvable = joined("observed"), joined("passes"), joined("solvable")
     codes = np.full(len(observed), ".", dtype=object)
     codes[~solvable] = "UNBALANCED_MISSINGNESS"
-    codes[~passes] = "CONST_OMITTED_ALLELE" if minimum <= 1 else "MAC_BELOW_MINIMUM"
+    codes[~passes] = rare_code(minimum, options.filters)
     codes[observed <= model.order + 1] = "SAMPLE_CT<=PREDICTOR_CT"
     if options.missing == "mean":
         observed = np.full(len(observed), model.people)
@@ -206,6 +176,7 @@ def _outcome(
         "model": "linear regression, additive, intercept and covariates " + (", ".join(plan.covariates) or "none"),
         "missing": f"{_MISSING[options.missing]}; people without phenotype or a covariate are left out",
         "A1": "the rarer allele in the pooled data; effects are per copy of A1",
+        "filters": options.filters.described(),
         "p": f"t distribution with {model.degrees_of_freedom} degrees of freedom where no call is missing",
     }
     values: dict[str, object] = {"people": model.people, "lambda_gc": lam, "release": options.release}

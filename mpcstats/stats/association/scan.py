@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.field import M61, M127, Elements
+from mpcstats.field import M61, M127, Elements, PrimeField
 from mpcstats.protocols import multiply, sum_of_inputs
 from mpcstats.runtime import Session, Shared, local
 from mpcstats.stats.association.alleles import CALLED, PASSES, RARER, AlleleCounts, count_alleles
@@ -17,11 +16,14 @@ from mpcstats.stats.association.genomic_control import Hidden
 from mpcstats.stats.association.imputed import count_bits, imputed_statistics
 from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.association.pooled_test import LinearTest, PooledTest
+from mpcstats.stats.association.scan_filters import ScanFilters
 from mpcstats.stats.association.statistics import Statistics
+from mpcstats.stats.association.store import Block, BlockStore
+from mpcstats.stats.association.variant_filters import VariantFilters
 from mpcstats.stats.contributions.association import AssociationContribution
 from mpcstats.stats.disclosure import Ruling, open_counts
 
-__all__ = ["BALANCED", "HITS", "Block", "Scan"]
+__all__ = ["BALANCED", "HITS", "Block", "Scan", "rare_code", "scan_blocks"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -35,29 +37,6 @@ _MOST, _CELLS = 8192, 1 << 26
 
 
 @dataclass
-class Block:
-    """Opened numbers of the variants start, start + 1, ...; where calls are missing, the sums are over s_yy.
-
-    `shown`: variants of which anything was opened but a bit. Other arrays mean nothing elsewhere.
-    """
-
-    start: int
-    observed: Ints
-    shown: Bits
-    a1_is_alt: Bits
-    passes: Bits
-    solvable: Bits
-    s_xx: Floats
-    s_xy: Floats
-
-    @classmethod
-    def empty(cls, start: int, size: int) -> Block:
-        """Nothing is opened yet."""
-        yes, no, zeros = np.ones(size, np.bool_), np.zeros(size, np.bool_), np.zeros(size)
-        return cls(start, np.zeros(size, np.int64), no, yes, yes.copy(), yes.copy(), zeros, zeros.copy())
-
-
-@dataclass
 class Scan:
     """One run over all variants.
 
@@ -65,6 +44,9 @@ class Scan:
     ----------
     hidden : list of Hidden
         With "hits": what lambda is made of, block by block.
+    statistics : bool
+        False: of hits, their statistics stay on shares, too.
+    filters : ScanFilters or None
     """
 
     session: Session
@@ -74,6 +56,8 @@ class Scan:
     ruling: Ruling
     options: ScanOptions
     hidden: list[Hidden] = field(default_factory=list)
+    statistics: bool = True
+    filters: ScanFilters | None = None
 
     def declare(self, count: int) -> None:
         """Enter what a scan of `count` variants opens in the manifest."""
@@ -82,9 +66,10 @@ class Scan:
         entries = [(CALLED, "people with a call, pooled" + ("" if self._imputes else ", of every variant"))]
         entries += [(RARER, f"{which}, which of the two alleles is rarer in the pooled data")]
         if hits:
-            entries += [(HITS, "per variant, whether p is below the threshold and enough copies of both alleles exist")]
+            why = "per variant, whether p is below the threshold, copies of both alleles are enough, and filters passed"
+            entries += [(HITS, why)]
         else:
-            entries += [(PASSES, "per variant, whether enough copies of the rarer allele exist")]
+            entries += [(PASSES, "per variant, whether copies of the rarer allele are enough and filters passed")]
         entries += [
             (_XX, f"{which}, sum of squares after the covariates"),
             (_XY, f"{which}, sum of products with the phenotype after the covariates"),
@@ -103,24 +88,23 @@ class Scan:
     def _imputes(self) -> bool:
         return self.options.missing == "mean"
 
-    def ranges(self, count: int) -> Iterator[tuple[int, int]]:
-        """Blocks of variants: every party uses the same, from public numbers."""
-        size = max(64, min(_MOST, _CELLS // self.test.people))
-        for start in range(0, count, size):
-            yield start, min(count, start + size)
+    @property
+    def block_size(self) -> int:
+        """Variants of a block: every party uses the same, from public numbers."""
+        return max(64, min(_MOST, _CELLS // self.test.people))
 
-    async def block(self, span: tuple[int, int]) -> Block:
+    async def block(self, start: int, stop: int) -> Block:
         """Scan some variants."""
-        calls = None if self.own is None else await local(self.session, self.own.read, *span)
-        size = span[1] - span[0]
-        block = Block.empty(span[0], size)
+        calls = None if self.own is None else await local(self.session, self.own.read, start, stop)
+        size = stop - start
+        block = Block.empty(start, size)
         if self.options.release == "hits":
             # bits of two fields do not mix: significance is decided in M127
             counts = await count_alleles(self.session, M127, calls, size, self.dealers)
         else:
             counts = await count_alleles(self.session, M61, calls, size, self.dealers)
             block.observed = await counts.open_called(self.session)
-            await self._open_alleles(block, counts)
+            await self._open_alleles(block, counts, await self._filtered(calls, size, M61))
         if self._imputes:
             found = await self._imputed(calls, block, counts)
         else:
@@ -128,14 +112,19 @@ class Scan:
                 block.observed = await counts.open_called(self.session)
             found = await self._complete_cases(calls, block)
         if self.options.release == "hits":
-            await self._open_hits(block, counts, found)
+            await self._open_hits(block, counts, found, await self._filtered(calls, size, M127))
         else:
             await self._open_all(block, found)
         return block
 
-    async def _open_alleles(self, block: Block, counts: AlleleCounts) -> None:
+    async def _filtered(self, calls: NDArray[np.int8] | None, size: int, into: PrimeField) -> Shared | None:
+        if self.filters is None:
+            return None
+        return await self.filters.bits(self.session, calls, size, self.dealers, into)
+
+    async def _open_alleles(self, block: Block, counts: AlleleCounts, also: Shared | None) -> None:
         block.a1_is_alt = await counts.open_a1(self.session)
-        block.passes = await counts.open_passes(self.session, block.observed, block.a1_is_alt, self._minimum)
+        block.passes = await counts.open_passes(self.session, block.observed, block.a1_is_alt, self._minimum, also)
 
     async def _imputed(
         self, calls: NDArray[np.int8] | None, block: Block, counts: AlleleCounts
@@ -186,10 +175,14 @@ class Scan:
                 block.solvable[which], kept = balanced, np.flatnonzero(balanced)
             await self._open(block, which[kept], statistics[kept])
 
-    async def _open_hits(self, block: Block, counts: AlleleCounts, found: list[tuple[Ints, Statistics]]) -> None:
+    async def _open_hits(
+        self, block: Block, counts: AlleleCounts, found: list[tuple[Ints, Statistics]], also: Shared | None
+    ) -> None:
         session = self.session
         for which, statistics in found:
             bits = await counts[which].common(session, self._minimum)
+            if also is not None:
+                bits = await multiply(session, bits, also[which])
             if statistics.valid is not None:
                 bits = await multiply(session, bits, statistics.valid)
             evidence = await statistics.evidence(session)
@@ -205,7 +198,9 @@ class Scan:
             if self._imputes:
                 block.observed[where] = await its.open_called(session)
             block.a1_is_alt[where] = await its.open_a1(session)
-            await self._open(block, where, statistics[hits])
+            block.shown[where] = True
+            if self.statistics:
+                await self._open(block, where, statistics[hits])
 
     def _people(self, observed: Ints) -> Ints:
         return np.full(observed.size, self.test.people) if self._imputes else observed
@@ -225,3 +220,18 @@ class Scan:
 def _copies(calls: NDArray[np.int8] | None) -> Elements | None:
     """Own copies of ALT (V,)."""
     return None if calls is None else M127.from_int64(np.maximum(calls, 0).sum(axis=0, dtype=np.int64))
+
+
+async def scan_blocks(scan: Scan, count: int, store: BlockStore, inputs: bytes) -> list[Block]:
+    """All blocks, those of an interrupted scan first. A scan for hits with lambda begins anew: it needs what was on
+    shares."""
+    scan.declare(count)
+    anew = scan.options.release == "hits" and scan.options.genomic_control
+    return await store.resumed(scan.session, inputs, count, scan.block_size, scan.block, anew)
+
+
+def rare_code(minimum: int, filters: VariantFilters) -> str:
+    """Of variants that do not pass: one code for all of them."""
+    if filters.active:
+        return "FILTERED"
+    return "CONST_OMITTED_ALLELE" if minimum <= 1 else "MAC_BELOW_MINIMUM"

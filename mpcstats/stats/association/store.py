@@ -8,19 +8,47 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mpcstats.runtime import Session
-from mpcstats.stats.association.null_model import NullModel
-from mpcstats.stats.association.scan import Block
 from mpcstats.stats.contributions.association import AssociationContribution
 
-__all__ = ["BlockStore", "agree_on_start", "inputs_digest"]
+__all__ = ["Block", "BlockStore", "inputs_digest"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bits = NDArray[np.bool_]
 
 _KEY = "inputs"
+
+
+@dataclass
+class Block:
+    """Opened numbers of the variants start, start + 1, ...; where calls are missing, the sums are over s_yy.
+
+    `shown`: variants of which anything was opened but a bit. Other arrays mean nothing elsewhere.
+    """
+
+    start: int
+    observed: Ints
+    shown: Bits
+    a1_is_alt: Bits
+    passes: Bits
+    solvable: Bits
+    s_xx: Floats
+    s_xy: Floats
+
+    @classmethod
+    def empty(cls, start: int, size: int) -> Block:
+        """Nothing is opened yet."""
+        yes, no, zeros = np.ones(size, np.bool_), np.zeros(size, np.bool_), np.zeros(size)
+        return cls(start, np.zeros(size, np.int64), no, yes, yes.copy(), yes.copy(), zeros, zeros.copy())
 
 
 class BlockStore:
@@ -30,11 +58,14 @@ class BlockStore:
     ----------
     folder : Path, optional
         None: in memory.
+    kind : class
+        Dataclass of a block: `start`, and arrays.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
-        self._blocks: list[Block] = []
+    def __init__(self, folder: Path | None = None, kind: type[Any] = Block) -> None:
+        self._folder, self._kind = folder, kind
+        self.blocks: list[Any] = []
+        """In the order of the variants."""
 
     def stored(self, key: bytes) -> int:
         """Blocks of an earlier scan with the same inputs; those of other inputs are deleted."""
@@ -52,25 +83,62 @@ class BlockStore:
 
     def keep(self, count: int) -> None:
         """The first `count` blocks are taken over, the others deleted."""
-        self._blocks = []
+        self.blocks = []
         if self._folder is not None:
             for file in self._folder.glob("*.npz"):
                 if int(file.stem) >= count:
                     file.unlink()
-            self._blocks = [_read(self._file(k)) for k in range(count)]
+            self.blocks = [self._read(self._file(k)) for k in range(count)]
 
-    def append(self, block: Block) -> None:
+    def append(self, block: Any) -> None:
         """Keep a block."""
         if self._folder is not None:
-            target = self._file(len(self._blocks))
+            target = self._file(len(self.blocks))
             partial = target.with_suffix(".partial")
             with partial.open("wb") as file:
                 np.savez(file, **vars(block))
             os.replace(partial, target)
-        self._blocks.append(block)
+        self.blocks.append(block)
 
-    def __iter__(self) -> Iterator[Block]:
-        return iter(self._blocks)
+    async def resumed(
+        self,
+        session: Session,
+        inputs: bytes,
+        count: int,
+        size: int,
+        scan: Callable[[int, int], Awaitable[Any]],
+        anew: bool = False,
+    ) -> list[Any]:
+        """All blocks of `count` variants: those that every party has of a scan that was interrupted, and new ones.
+
+        Parameters
+        ----------
+        inputs : bytes
+            See `inputs_digest`.
+        size : int
+            Variants of a block.
+        scan : coroutine function (start, stop) -> dataclass
+            Scans one block. The first field is the number `start`, others are arrays.
+        anew : bool
+            Nothing is taken over.
+        """
+        stored = self.stored(inputs)
+        done = await _agree_on_start(session, 0 if anew else stored)
+        self.keep(done)
+        if done:
+            session.progress(f"goes on behind {done} blocks of variants that were scanned before")
+        for number, start in enumerate(range(0, count, size)):
+            stop = min(count, start + size)
+            if number >= done:
+                self.append(await scan(start, stop))
+            session.progress(f"{stop:,} of {count:,} variants")
+        self.clear()
+        return self.blocks
+
+    def _read(self, file: Path) -> Any:
+        with np.load(file, allow_pickle=False) as found:
+            fields = {name: found[name] for name in found.files}
+        return self._kind(**{**fields, "start": int(fields["start"])})
 
     def clear(self) -> None:
         """Delete everything: the scan is over."""
@@ -82,25 +150,19 @@ class BlockStore:
         return self._folder / f"{number:08d}.npz"
 
 
-def _read(file: Path) -> Block:
-    with np.load(file, allow_pickle=False) as found:
-        fields = {name: found[name] for name in found.files}
-    return Block(**{**fields, "start": int(fields["start"])})
-
-
-def inputs_digest(model: NullModel, own: AssociationContribution | None) -> bytes:
-    """SHA-256 over what the blocks of this party depend on, beside request and plan."""
+def inputs_digest(people: int, numbers: NDArray[np.float64], own: AssociationContribution | None) -> bytes:
+    """SHA-256 over what the blocks of this party depend on, beside request and plan: public numbers of the null model,
+    and own data."""
     state = hashlib.sha256(b"mpcstats scan 1")
-    state.update(np.array([model.people, model.residual_scale]).tobytes())
+    state.update(f"{people} {numbers.shape} ".encode() + np.ascontiguousarray(numbers).tobytes())
     if own is not None:
         for array in (own.phenotype, own.covariates):
-            state.update(str(array.shape).encode())
-            state.update(np.ascontiguousarray(array).tobytes())
+            state.update(f"{array.shape} ".encode() + np.ascontiguousarray(array).tobytes())
         state.update(own.origin)
     return state.digest()
 
 
-async def agree_on_start(session: Session, stored: int) -> int:
+async def _agree_on_start(session: Session, stored: int) -> int:
     """The fewest blocks that a party has. One round; everybody hears the numbers."""
     told = await session.exchange(
         dict.fromkeys(session.others, stored.to_bytes(8, "little")), dict.fromkeys(session.others, 8)

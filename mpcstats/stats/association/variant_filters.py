@@ -15,7 +15,7 @@ from mpcstats.stats.association.wide_compare import beyond_threshold
 from mpcstats.stats.disclosure import all_of
 from mpcstats.types import LARGEST_COUNT
 
-__all__ = ["VariantFilters", "variants_that_pass"]
+__all__ = ["NO_FILTERS", "VariantFilters", "variants_that_pass"]
 
 _DENOMINATOR = 10**8
 """Thresholds are read as the nearest fraction with at most this denominator: those with eight digits are exact."""
@@ -78,6 +78,10 @@ class VariantFilters:
             f"Hardy-Weinberg p (chi-square) >= {self.hwe:g}" if self.hwe else "",
         ]
         return ", ".join(text for text in texts if text) or "none"
+
+
+NO_FILTERS = VariantFilters()
+"""Every variant passes."""
 
 
 async def variants_that_pass(

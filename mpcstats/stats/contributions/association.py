@@ -35,6 +35,8 @@ class AssociationPlan(Plan):
     half_widths: tuple[float, ...] = ()
     """Public middle and half width of the range of the phenotype and each covariate (phenotype first), from the
     dictionary: numbers are shared as (x - center) / half_width. Empty: 0 and 1."""
+    case_value: int | None = None
+    """Value of the phenotype's column that is a case (phenotype 1, else 0); None: the phenotype is the number."""
 
     def within_limits(self) -> bool:
         """See `Plan.within_limits`."""

@@ -12,7 +12,7 @@ from mpcstats.stats.association.thresholds import SMALLEST_P
 from mpcstats.stats.contributions.variants import VariantPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Dictionary
-from mpcstats.study.planning import few_levels, numeric_or_boolean
+from mpcstats.study.planning import case_value
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.study.variants import variant_digest
 from mpcstats.types import LARGEST_COUNT
@@ -77,22 +77,7 @@ def _quality_plan(
         variant_count=len(variants),
         variant_digest=variant_digest(variants),
         phenotype=spec.phenotype,
-        case_value=1 if spec.phenotype is None else _case_value(spec.phenotype, dictionary),
-    )
-
-
-def _case_value(name: str, dictionary: Dictionary) -> int:
-    """1 or 2: a boolean column is 0/1."""
-    column = numeric_or_boolean(dictionary.column(name), "a case/control phenotype")
-    if column.type == "boolean":
-        return 1
-    levels = set(few_levels(column, 2))
-    for case in (1, 2):
-        if levels and levels <= {float(case - 1), float(case)} and float(case) in levels:
-            return case
-    raise SpecError(
-        f"{column.title} cannot be a case/control phenotype: it must be boolean, 0/1, or 1/2 (2 is a case)",
-        hint=f"code {name!r} as 0/1; a range of [0, 1] in the dictionary says so",
+        case_value=1 if spec.phenotype is None else case_value(spec.phenotype, dictionary),
     )
 
 

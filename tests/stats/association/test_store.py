@@ -43,10 +43,10 @@ def run(own: Cohort, folder: Path | None, options: ScanOptions | None = None, st
 
 
 def interrupted(real: object, stop: int) -> object:
-    async def block(self: scan.Scan, span: tuple[int, int]) -> Block:
-        if self.session.index == 2 and span[0] >= stop * SMALL:
+    async def block(self: scan.Scan, start: int, end: int) -> Block:
+        if self.session.index == 2 and start >= stop * SMALL:
             raise PartyUnreachable("gone", party="party2")
-        return await real(self, span)  # type: ignore[operator]
+        return await real(self, start, end)  # type: ignore[operator]
 
     return block
 
@@ -64,10 +64,10 @@ def test_a_scan_goes_on_where_it_stopped(own: Cohort, tmp_path: Path) -> None:
     scanned: list[int] = []
     real = scan.Scan.block
 
-    async def counted(self: scan.Scan, span: tuple[int, int]) -> Block:
+    async def counted(self: scan.Scan, start: int, stop: int) -> Block:
         if self.session.index == 1:
-            scanned.append(span[0] // SMALL)
-        return await real(self, span)
+            scanned.append(start // SMALL)
+        return await real(self, start, stop)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan.Scan, "block", counted)
@@ -106,7 +106,7 @@ def test_blocks_survive_the_file(tmp_path: Path) -> None:
     again = BlockStore(tmp_path / "a")
     assert again.stored(b"key") == 1
     again.keep(1)
-    (found,) = list(again)
+    (found,) = again.blocks
     for name, value in vars(block).items():
         np.testing.assert_array_equal(getattr(found, name), value)
         assert np.asarray(getattr(found, name)).dtype == np.asarray(value).dtype
