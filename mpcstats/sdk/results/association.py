@@ -24,22 +24,34 @@ class GwasResult(Result):
     """Association of a trait with each variant; `table` has PLINK 2 columns and LOG10_P (-log10 of P)."""
 
     analysis = "gwas"
-    title = "Linear association, additive model"
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """What was regressed."""
+        return f"{'Logistic' if self.logistic else 'Linear'} association, additive model"
+
+    @property
+    def logistic(self) -> bool:
+        """True for cases and controls."""
+        return "OR" in self.table.columns
 
     @property
     def effect_size(self) -> pd.Series[float]:
-        """Change of the trait per copy of A1, by variant ID."""
-        return self._column("BETA")
+        """Change of the trait per copy of A1, or of the log odds of being a case, by variant ID."""
+        if not self.logistic:
+            return self._column("BETA")
+        odds = self._column("OR")
+        return pd.Series(np.log(odds.to_numpy()), index=odds.index, name="BETA")
 
     @property
     def standard_error(self) -> pd.Series[float]:
         """Standard error of the effect, by variant ID."""
-        return self._column("SE")
+        return self._column("LOG(OR)_SE" if self.logistic else "SE")
 
     @property
     def statistic(self) -> pd.Series[float]:
-        """t, by variant ID."""
-        return self._column("T_STAT")
+        """t, or z of a logistic regression, by variant ID."""
+        return self._column("Z_STAT" if self.logistic else "T_STAT")
 
     @property
     def p_value(self) -> pd.Series[float]:
@@ -83,11 +95,24 @@ class GwasResult(Result):
         return {"manhattan": cast("Figure", self.plot(kind="manhattan")), "qq": cast("Figure", self.plot(kind="qq"))}
 
     def write_plink(self, path: str | Path) -> Path:
-        """Write a PLINK 2 `.glm.linear` file; folders are made as needed."""
+        """Write a PLINK 2 `.glm` file (see `plink_suffix`); folders are made as needed."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        if self.logistic:
+            from mpcstats.stats.association.logistic_table import write_logistic
+
+            return write_logistic(self.table, path)
         from mpcstats.stats.association_table import write_plink
 
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         return write_plink(self.table, path)
+
+    @property
+    def plink_suffix(self) -> str:
+        """End of the file's name as PLINK 2 has it."""
+        if not self.logistic:
+            return ".glm.linear"
+        if "FIRTH?" in self.table.columns:
+            return ".glm.logistic.hybrid"
+        return ".glm.firth" if self.outcome.values.get("method") == "firth" else ".glm.logistic"
 
     def write_gwas_ssf(self, path: str | Path) -> Path:
         """Write summary statistics in the format of the GWAS catalog (GWAS-SSF 1.0); .gz compresses."""
@@ -103,7 +128,10 @@ class GwasResult(Result):
     def _save_more(self, base: Path) -> list[Path]:
         from mpcstats.sdk.results.gwas_files import write_log
 
-        written = [self.write_plink(beside(base, ".glm.linear")), self.write_gwas_ssf(beside(base, ".gwas-ssf.tsv.gz"))]
+        written = [
+            self.write_plink(beside(base, self.plink_suffix)),
+            self.write_gwas_ssf(beside(base, ".gwas-ssf.tsv.gz")),
+        ]
         return [*written, write_log(self.outcome, written, beside(base, ".log"))]
 
     def _column(self, name: str) -> pd.Series[float]:
@@ -121,7 +149,9 @@ class GwasResult(Result):
         if self.hits_alone:
             rows = [("variants", f"{values['variants']:,}"), (f"hits, p < {values['threshold']:g}", f"{len(table):,}")]
         if self.outcome.values.get("people") is not None:
-            rows.insert(0, ("people", f"{int(self.outcome.values['people']):,}"))
+            rows.insert(0, ("people", f"{int(values['people']):,}"))
+        if values.get("cases") is not None:
+            rows.insert(1, ("cases", f"{int(values['cases']):,}"))
         rows.append(("lambda", f"{self.genomic_control_lambda:.4f}"))
         if self.hits_alone:
             return rows

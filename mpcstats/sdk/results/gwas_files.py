@@ -32,6 +32,7 @@ SSF_COLUMNS = (
 
 def write_gwas_ssf(table: pd.DataFrame, path: Path) -> Path:
     """Write variants with a result as GWAS-SSF, sorted as the format asks for; allele frequencies are not released: NA.
+    The effect of a logistic regression is the log odds ratio.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def write_gwas_ssf(table: pd.DataFrame, path: Path) -> Path:
     path : Path
         Compressed when it ends with .gz.
     """
-    found = table[table["ERRCODE"] == "."]
+    found, logistic = table[table["ERRCODE"] == "."], "OR" in table.columns
     a1_is_alt = (found["A1"] == found["ALT"]).to_numpy()
     ids = found["ID"].astype(str)
     frame = pd.DataFrame(
@@ -49,8 +50,8 @@ def write_gwas_ssf(table: pd.DataFrame, path: Path) -> Path:
             "base_pair_location": found["POS"].to_numpy(np.int64),
             "effect_allele": found["A1"].to_numpy(),
             "other_allele": np.where(a1_is_alt, found["REF"], found["ALT"]),
-            "beta": found["BETA"].to_numpy(),
-            "standard_error": found["SE"].to_numpy(),
+            "beta": np.log(found["OR"].to_numpy()) if logistic else found["BETA"].to_numpy(),
+            "standard_error": found["LOG(OR)_SE" if logistic else "SE"].to_numpy(),
             "effect_allele_frequency": np.nan,
             "neg_log_10_p_value": found["LOG10_P"].to_numpy(),
             "variant_id": [
