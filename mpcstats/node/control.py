@@ -19,11 +19,10 @@ from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
 from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
 from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.participation import House, Participation
-from mpcstats.stats.outcome_codec import outcome_to_bytes
+from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import caller_index
-from mpcstats.transport.tls import FRAME_BYTES
 from mpcstats.version import __version__
 from mpcstats.wire.node_pb2 import (
     CoordinatorMessage,
@@ -116,7 +115,8 @@ class PeerService(PeerServicer):
                 await asyncio.wait({run}, timeout=ECHO_SECONDS)
             if not run.done():
                 raise off.result()
-            await run
+            # the result is the coordinator's to pass on
+            (await run).discard_files()
         finally:
             await _ended(run, off)
         # the coordinator hangs up as soon as it hears this: the slot is given back first
@@ -146,10 +146,13 @@ class ControlService(ControlServicer):
         try:
             spec = parse_spec(request.spec_json)
             outcome = await coordinate(self._house, spec, lambda text: tell(RunEvent(progress=text)))
-            content = outcome_to_bytes(outcome)
-            for start in range(0, len(content), FRAME_BYTES):
-                tell(RunEvent(outcome=content[start : start + FRAME_BYTES]))
-            tell(RunEvent(done=RunDone(outcome_digest=hashlib.sha256(content).digest())))
+            state = hashlib.sha256()
+            for piece in outcome_pieces(outcome):
+                state.update(piece)
+                tell(RunEvent(outcome=piece))
+                await tell.done()  # one piece in memory at a time
+            outcome.discard_files()
+            tell(RunEvent(done=RunDone(outcome_digest=state.digest())))
         except Exception as error:
             tell(RunEvent(failure=for_operator(error)))
         await tell.done()

@@ -40,6 +40,7 @@ async def execute(
     progress: Callable[[str], None],
     threshold: int | None = None,
     scratch: Path | None = None,
+    results: Path | None = None,
 ) -> Outcome:
     """Take part in one run.
 
@@ -57,6 +58,8 @@ async def execute(
         Default: the largest with an honest majority (1 for four parties).
     scratch : Path, optional
         Folder for what interrupted runs need not do again; each request has its own in it.
+    results : Path, optional
+        File for a large table of the result.
 
     Returns
     -------
@@ -85,7 +88,7 @@ async def execute(
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
     ruling = Ruling(rules, rules_owner)
     own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
-    run = Run(session, spec, plan, contribution, dealers, ruling, variants, own_scratch)
+    run = Run(session, spec, plan, contribution, dealers, ruling, variants, results, own_scratch)
     outcome = await analysis.run(run)
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)

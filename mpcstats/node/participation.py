@@ -183,6 +183,7 @@ class Participation:
                 progress=progress,
                 threshold=house.roster.threshold,
                 scratch=house.scratch,
+                results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
             )
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})

@@ -9,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from mpcstats.stats.stored_table import StoredTable, Tables
+
 __all__ = ["Outcome"]
 
 
@@ -38,6 +40,15 @@ class Outcome:
     conventions: dict[str, str] = field(default_factory=dict)
     withheld: list[str] = field(default_factory=list)
     run: dict[str, Any] = field(default_factory=dict)
+
+    def stored(self, name: str) -> StoredTable | None:
+        """The file of a large table that nobody has looked at."""
+        return self.tables.stored(name) if isinstance(self.tables, Tables) else None
+
+    def discard_files(self) -> None:
+        """Delete the files of tables that nobody has looked at."""
+        if isinstance(self.tables, Tables):
+            self.tables.discard()
 
     def to_json(self) -> str:
         """Serialise. Doubles survive to the last bit; NaN is null, infinities are "Infinity" and "-Infinity"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,14 @@ import pytest
 
 from mpcstats.errors import FrameRejected
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.outcome_codec import outcome_from_bytes, outcome_to_bytes
+from mpcstats.stats.outcome_codec import outcome_from_bytes, outcome_pieces
+from mpcstats.stats.stored_table import StoredTable, Tables, TableWriter
+
+
+def outcome_to_bytes(outcome: Outcome) -> bytes:
+    pieces = list(outcome_pieces(outcome))
+    assert max(map(len, pieces)) <= 1 << 20
+    return b"".join(pieces)
 
 
 def large(rows: int) -> pd.DataFrame:
@@ -61,3 +69,32 @@ def test_a_cut_outcome_is_refused() -> None:
     data = outcome_to_bytes(Outcome("gwas", {"variants": large(3000)}))
     with pytest.raises(FrameRejected, match="another length"):
         outcome_from_bytes(data + b"more")
+
+
+def test_a_table_that_waits_in_a_file_travels_without_being_read(tmp_path: Path) -> None:
+    writer, frames = TableWriter(tmp_path / "new" / "t.arrow"), [large(600), large(400)]
+    for frame in frames:
+        writer.append(frame)
+    stored = writer.finish()
+    assert isinstance(stored, StoredTable)
+    assert stored.rows == 1000
+    whole = pd.concat(frames, ignore_index=True)
+    outcome = Outcome("gwas", Tables(variants=stored, few=pd.DataFrame({"a": [1]})))
+    data = outcome_to_bytes(outcome)
+    assert outcome.stored("variants") is not None
+    back = outcome_from_bytes(data)
+    assert list(back.tables) == ["variants", "few"]
+    pd.testing.assert_frame_equal(back.tables["variants"], whole)
+    for found in (outcome.tables["variants"], outcome.tables["variants"], next(iter(outcome.tables.values()))):
+        pd.testing.assert_frame_equal(found, whole)
+    assert outcome.tables.get("nothing") is None
+    assert Outcome.from_json(outcome.to_json()).tables["variants"]["POS"].tolist() == whole["POS"].tolist()
+
+
+def test_rows_in_memory() -> None:
+    writer = TableWriter()
+    writer.append(large(10))
+    writer.append(large(6))
+    found = writer.finish()
+    assert isinstance(found, pd.DataFrame)
+    assert found.index.tolist() == list(range(16))

@@ -21,6 +21,7 @@ from mpcstats.stats.association.store import Block, BlockStore
 from mpcstats.stats.association.variant_filters import VariantFilters
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.stored_table import TableWriter
 from mpcstats.study.analyses.association import GwasSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
@@ -61,7 +62,8 @@ async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> 
     }
     if spec.model == "linear":
         options, store = ScanOptions(**common), BlockStore(run.scratch)
-        return await joint_linear_scan(run.session, run.plan, own, run.dealers, ruling, labels, options, store)
+        writer = TableWriter(run.results)
+        return await joint_linear_scan(run.session, run.plan, own, run.dealers, ruling, labels, options, store, writer)
     wanted = LogisticOptions(**common, method=spec.method, ci=spec.ci)
     fits = wanted.release == "all" and wanted.method != "score"
     store = BlockStore(run.scratch, FitBlock if fits else Block)

@@ -60,6 +60,8 @@ class Run(Generic[S, P, C]):
     dealers: tuple[int, ...]
     ruling: Ruling
     variants: pd.DataFrame | None
+    results: Path | None = None
+    """File for a large table of the result; None: in memory."""
     scratch: Path | None = None
     """Folder of this very request, for what a run that is interrupted need not do again; None: nothing is kept."""
 

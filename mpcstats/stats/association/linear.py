@@ -17,11 +17,13 @@ Frisch, Waugh 1933; Lovell 1963 for the projection.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mpcstats.runtime import Session
+from mpcstats.runtime import Session, local
 from mpcstats.stats.association.genomic_control import hidden_lambda
 from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
@@ -35,6 +37,7 @@ from mpcstats.stats.association_table import genomic_control_lambda, linear_tabl
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.stored_table import StoredTable, Tables, TableWriter
 
 __all__ = ["joint_linear_scan", "plan_kappa"]
 
@@ -59,6 +62,7 @@ async def joint_linear_scan(
     variants: pd.DataFrame,
     options: ScanOptions | None = None,
     store: BlockStore | None = None,
+    writer: TableWriter | None = None,
 ) -> Outcome:
     """Effect, standard error, t and p of every variant, or of the hits.
 
@@ -69,6 +73,8 @@ async def joint_linear_scan(
     store : BlockStore, optional
         Blocks of a scan of the same request that was interrupted: it goes on behind those that all parties have, if
         their inputs are unchanged. A scan for hits with lambda begins anew, since that needs what was on shares.
+    writer : TableWriter, optional
+        Takes the rows of the result; by default they are in memory.
 
     Reveals
     -------
@@ -91,71 +97,64 @@ async def joint_linear_scan(
     filters = await ScanFilters.of(session, wanted.filters, group, 1, model.people, dealers)
     scan = Scan(session, LinearTest(model), own, dealers, ruling, wanted, filters=filters)
     inputs = inputs_digest(model.people, np.array([model.residual_scale]), own)
-    blocks: list[Block] = await scan_blocks(scan, plan.variant_count, store or BlockStore(), inputs)
-    if wanted.release == "hits":
-        lam = await hidden_lambda(session, scan.test, scan.hidden) if wanted.genomic_control else None
-        return _hits(plan, model, blocks, ruling, variants, wanted, lam)
-    return _all(plan, model, blocks, ruling, variants, wanted)
+    used = BlockStore() if store is None else store
+    await scan_blocks(scan, plan.variant_count, used, inputs)
+    lam = await hidden_lambda(session, scan.test, scan.hidden) if scan.hidden else None
+    released = await local(session, _released, model, used, ruling.rules.minimum_allele_count, variants, wanted, writer)
+    used.clear()
+    return _outcome(plan, model, released, lam, wanted, ruling)
 
 
-def _all(
-    plan: AssociationPlan,
+@dataclass(frozen=True)
+class _Released:
+    """Rows, how many variants have none or no statistics, and lambda of those that have."""
+
+    table: pd.DataFrame | StoredTable
+    rare: int
+    others: int
+    lam: float | None
+
+
+def _released(
     model: NullModel,
-    blocks: list[Block],
-    ruling: Ruling,
+    store: BlockStore,
+    minimum: int,
     variants: pd.DataFrame,
     options: ScanOptions,
-) -> Outcome:
-    table = _table(model, blocks, variants, ruling.rules.minimum_allele_count, options)
-    usable = (table["ERRCODE"] == ".").to_numpy()
-    t, degrees = table["T_STAT"].to_numpy()[usable], table["OBS_CT"].to_numpy()[usable] - model.order - 1
-    lam = float(genomic_control_lambda(t=t, df=degrees)) if usable.any() else None
-    rare = int(sum((~block.passes).sum() for block in blocks))
-    withheld = []
-    if options.filters.active and rare:
-        withheld.append(f"{rare} variants that are rare or fail a filter ({options.filters.described()})")
-    elif ruling.rules.minimum_allele_count > 1 and rare:
-        withheld.append(f"{rare} rare variants ({ruling.cite('minimum_allele_count')})")
-    return _outcome(plan, model, table, lam, options, withheld)
+    writer: TableWriter | None,
+) -> _Released:
+    """The rows of all blocks, one block after the other."""
+    rows, p_values, rare, others = writer or TableWriter(), [], 0, 0
+    hits = options.release == "hits"
+    for block in store.each():
+        part = variants.iloc[block.start : block.start + len(block.passes)]
+        frame = _table(model, block, part, minimum, options)
+        if hits:
+            others += int((~block.shown).sum())
+            frame = frame[block.shown]
+        else:
+            rare += int((~block.passes).sum())
+            p_values.append(frame["P"].to_numpy()[(frame["ERRCODE"] == ".").to_numpy()])
+        rows.append(frame.reset_index(drop=True))
+    known = np.concatenate([np.zeros(0), *p_values])
+    lam = float(genomic_control_lambda(p=known)) if known.size else None
+    return _Released(rows.finish(), rare, others, lam)
 
 
-def _hits(
-    plan: AssociationPlan,
-    model: NullModel,
-    blocks: list[Block],
-    ruling: Ruling,
-    variants: pd.DataFrame,
-    options: ScanOptions,
-    lam: float | None,
-) -> Outcome:
-    shown = np.concatenate([block.shown for block in blocks])
-    table = _table(model, blocks, variants, ruling.rules.minimum_allele_count, options)[shown]
-    others = int((~shown).sum())
-    withheld = [
-        f"{others:,} of {shown.size:,} variants: p is not below {options.threshold:g}, or an allele is too rare"
-    ]
-    return _outcome(plan, model, table.reset_index(drop=True), lam, options, withheld)
-
-
-def _table(
-    model: NullModel, blocks: list[Block], variants: pd.DataFrame, minimum: int, options: ScanOptions
-) -> pd.DataFrame:
-    def joined(name: str) -> np.ndarray:
-        return np.concatenate([getattr(block, name) for block in blocks])
-
-    observed, passes, solvable = joined("observed"), joined("passes"), joined("solvable")
+def _table(model: NullModel, block: Block, variants: pd.DataFrame, minimum: int, options: ScanOptions) -> pd.DataFrame:
+    observed = block.observed
     codes = np.full(len(observed), ".", dtype=object)
-    codes[~solvable] = "UNBALANCED_MISSINGNESS"
-    codes[~passes] = rare_code(minimum, options.filters)
+    codes[~block.solvable] = "UNBALANCED_MISSINGNESS"
+    codes[~block.passes] = rare_code(minimum, options.filters)
     codes[observed <= model.order + 1] = "SAMPLE_CT<=PREDICTOR_CT"
     if options.missing == "mean":
         observed = np.full(len(observed), model.people)
-    unexplained, scale = joined("s_xx"), model.residual_scale
-    s_xx = np.where(unexplained > _NOTHING_LEFT, unexplained, 0.0) * model.people
-    s_xy = joined("s_xy") * math.sqrt(model.people) * scale
+    scale = model.residual_scale
+    s_xx = np.where(block.s_xx > _NOTHING_LEFT, block.s_xx, 0.0) * model.people
+    s_xy = block.s_xy * math.sqrt(model.people) * scale
     degrees = observed - model.order - 1
     # where calls are missing, all three are over s_yy: a common factor changes neither effect nor standard error
-    return linear_table(variants, joined("a1_is_alt"), observed, s_xx, s_xy, scale**2, degrees, codes)
+    return linear_table(variants, block.a1_is_alt, observed, s_xx, s_xy, scale**2, degrees, codes)
 
 
 _MISSING = {
@@ -167,10 +166,10 @@ _MISSING = {
 def _outcome(
     plan: AssociationPlan,
     model: NullModel,
-    table: pd.DataFrame,
+    released: _Released,
     lam: float | None,
     options: ScanOptions,
-    withheld: list[str],
+    ruling: Ruling,
 ) -> Outcome:
     conventions = {
         "model": "linear regression, additive, intercept and covariates " + (", ".join(plan.covariates) or "none"),
@@ -179,8 +178,20 @@ def _outcome(
         "filters": options.filters.described(),
         "p": f"t distribution with {model.degrees_of_freedom} degrees of freedom where no call is missing",
     }
-    values: dict[str, object] = {"people": model.people, "lambda_gc": lam, "release": options.release}
-    if options.release == "hits":
+    hits = options.release == "hits"
+    shown = lam if hits else released.lam
+    values: dict[str, object] = {"people": model.people, "lambda_gc": shown, "release": options.release}
+    withheld = []
+    if hits:
         values |= {"threshold": options.threshold, "variants": plan.variant_count}
         conventions["hits"] = f"p below {options.threshold:g}, decided on shares; other variants stay there"
-    return Outcome("gwas", {"variants": table}, values, conventions, withheld)
+        withheld.append(
+            f"{released.others:,} of {plan.variant_count:,} variants: p is not below {options.threshold:g}, or an "
+            "allele is too rare"
+        )
+    elif options.filters.active and released.rare:
+        withheld.append(f"{released.rare} variants that are rare or fail a filter ({options.filters.described()})")
+    elif ruling.rules.minimum_allele_count > 1 and released.rare:
+        withheld.append(f"{released.rare} rare variants ({ruling.cite('minimum_allele_count')})")
+    tables: Any = {"variants": released.table}
+    return Outcome("gwas", Tables(tables), values, conventions, withheld)

@@ -152,8 +152,11 @@ async def joint_logistic_scan(
     used = BlockStore() if store is None else store
     run = _Run(session, plan, own, dealers, ruling, variants, options, null, used, filters)
     if options.release == "hits":
-        return await run.hits()
-    return await (run.score_of_all() if options.method == "score" else run.fits_of_all())
+        outcome = await run.hits()
+    else:
+        outcome = await (run.score_of_all() if options.method == "score" else run.fits_of_all())
+    used.clear()
+    return outcome
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,8 @@ class _Run:
     async def score_of_all(self) -> Outcome:
         """The score test, and the effect of one step from the null model."""
         scan = self.scan()
-        blocks: list[Block] = await scan_blocks(scan, self.plan.variant_count, self.store, self.inputs)
+        await scan_blocks(scan, self.plan.variant_count, self.store, self.inputs)
+        blocks: list[Block] = list(self.store.each())
         observed, a1_is_alt, passes, s_xx, s_xy = (
             np.concatenate([getattr(block, name) for block in blocks])
             for name in ("observed", "a1_is_alt", "passes", "s_xx", "s_xy")
@@ -229,7 +233,9 @@ class _Run:
         ):
             session.openings.declare(name, count, why)
         declare_fits(session, self.null.order, count, method)
-        blocks = await self.store.resumed(session, self.inputs, count, block_size(self.null.order), self._fit_block)
+        size = block_size(self.null.order)
+        await self.store.resumed(session, self.inputs, count, size, self._fit_block)
+        blocks: list[FitBlock] = list(self.store.each())
         tables = [self.table(block, np.arange(block.start, block.start + len(block.code))) for block in blocks]
         return self.outcome(pd.concat(tables, ignore_index=True), None)
 
@@ -255,7 +261,8 @@ class _Run:
         """Those of the score test, fitted."""
         session, options = self.session, self.options
         scan = self.scan(statistics=False)
-        blocks: list[Block] = await scan_blocks(scan, self.plan.variant_count, self.store, self.inputs)
+        await scan_blocks(scan, self.plan.variant_count, self.store, self.inputs)
+        blocks: list[Block] = list(self.store.each())
         lam = await hidden_lambda(session, scan.test, scan.hidden) if options.genomic_control else None
         shown = np.concatenate([block.shown for block in blocks])
         which = np.flatnonzero(shown)

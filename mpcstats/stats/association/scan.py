@@ -222,12 +222,12 @@ def _copies(calls: NDArray[np.int8] | None) -> Elements | None:
     return None if calls is None else M127.from_int64(np.maximum(calls, 0).sum(axis=0, dtype=np.int64))
 
 
-async def scan_blocks(scan: Scan, count: int, store: BlockStore, inputs: bytes) -> list[Block]:
-    """All blocks, those of an interrupted scan first. A scan for hits with lambda begins anew: it needs what was on
-    shares."""
+async def scan_blocks(scan: Scan, count: int, store: BlockStore, inputs: bytes) -> None:
+    """Complete the blocks of a store, those of an interrupted scan first. A scan for hits with lambda begins
+    anew: it needs what was on shares."""
     scan.declare(count)
     anew = scan.options.release == "hits" and scan.options.genomic_control
-    return await store.resumed(scan.session, inputs, count, scan.block_size, scan.block, anew)
+    await store.resumed(scan.session, inputs, count, scan.block_size, scan.block, anew)
 
 
 def rare_code(minimum: int, filters: VariantFilters) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ class BlockStore:
 
     def __init__(self, folder: Path | None = None, kind: type[Any] = Block) -> None:
         self._folder, self._kind = folder, kind
-        self.blocks: list[Any] = []
-        """In the order of the variants."""
+        self._count = 0
+        self._blocks: list[Any] = []
 
     def stored(self, key: bytes) -> int:
         """Blocks of an earlier scan with the same inputs; those of other inputs are deleted."""
@@ -83,22 +83,28 @@ class BlockStore:
 
     def keep(self, count: int) -> None:
         """The first `count` blocks are taken over, the others deleted."""
-        self.blocks = []
+        self._blocks, self._count = [], count
         if self._folder is not None:
             for file in self._folder.glob("*.npz"):
                 if int(file.stem) >= count:
                     file.unlink()
-            self.blocks = [self._read(self._file(k)) for k in range(count)]
 
     def append(self, block: Any) -> None:
         """Keep a block."""
-        if self._folder is not None:
-            target = self._file(len(self.blocks))
+        if self._folder is None:
+            self._blocks.append(block)
+        else:
+            target = self._file(self._count)
             partial = target.with_suffix(".partial")
             with partial.open("wb") as file:
                 np.savez(file, **vars(block))
             os.replace(partial, target)
-        self.blocks.append(block)
+        self._count += 1
+
+    def each(self) -> Iterator[Any]:
+        """The blocks in the order of the variants; those in files are read one by one."""
+        for number in range(self._count):
+            yield self._blocks[number] if self._folder is None else self._read(self._file(number))
 
     async def resumed(
         self,
@@ -108,8 +114,8 @@ class BlockStore:
         size: int,
         scan: Callable[[int, int], Awaitable[Any]],
         anew: bool = False,
-    ) -> list[Any]:
-        """All blocks of `count` variants: those that every party has of a scan that was interrupted, and new ones.
+    ) -> None:
+        """Complete the blocks of `count` variants: those that every party has of a scan that was interrupted are there.
 
         Parameters
         ----------
@@ -132,8 +138,6 @@ class BlockStore:
             if number >= done:
                 self.append(await scan(start, stop))
             session.progress(f"{stop:,} of {count:,} variants")
-        self.clear()
-        return self.blocks
 
     def _read(self, file: Path) -> Any:
         with np.load(file, allow_pickle=False) as found:

@@ -106,7 +106,7 @@ def test_blocks_survive_the_file(tmp_path: Path) -> None:
     again = BlockStore(tmp_path / "a")
     assert again.stored(b"key") == 1
     again.keep(1)
-    (found,) = again.blocks
+    (found,) = again.each()
     for name, value in vars(block).items():
         np.testing.assert_array_equal(getattr(found, name), value)
         assert np.asarray(getattr(found, name)).dtype == np.asarray(value).dtype
