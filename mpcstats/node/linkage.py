@@ -92,8 +92,7 @@ def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_co
 
 
 def _origin(genotypes: Genotypes, people: NDArray[np.intp]) -> bytes:
-    state = genotypes.prefix.with_suffix(".bed").stat()
-    head = f"{state.st_size} {state.st_mtime_ns} {len(people)} ".encode()
+    head = genotypes.state() + f" {len(people)} ".encode()
     return hashlib.sha256(head + np.ascontiguousarray(people, np.int64).tobytes()).digest()
 
 

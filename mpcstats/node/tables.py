@@ -45,7 +45,7 @@ def read_text_table(
     Parameters
     ----------
     path : Path
-        .csv: commas; .tsv: tabs; .txt: tabs if the header has one, else any white space (PLINK style).
+        .csv: commas; .tsv: tabs; others: tabs if the header has one, else any white space (PLINK style).
     party : str
         For errors.
     text_columns : collection of str
@@ -86,6 +86,7 @@ def read_text_rows(
     delimiter: str = "\t",
     quoted: bool = False,
     missing: tuple[str, ...] = MISSING,
+    only: list[str] | None = None,
 ) -> Any:
     """Read rows of text cells.
 
@@ -100,6 +101,8 @@ def read_text_rows(
         Lines before the first row.
     missing : tuple of str
         Cells that are missing.
+    only : list of str, optional
+        Columns that are kept; default: all.
 
     Returns
     -------
@@ -123,7 +126,10 @@ def read_text_rows(
                 delimiter=delimiter, quote_char='"' if quoted else False, invalid_row_handler=count
             ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types={name: pa.string() for name in names}, strings_can_be_null=True, null_values=list(missing)
+                column_types={name: pa.string() for name in names},
+                strings_can_be_null=True,
+                null_values=list(missing),
+                include_columns=only or [],
             ),
         )
     except OSError as error:
