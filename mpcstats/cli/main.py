@@ -20,6 +20,7 @@ _COMMANDS = {
     "party": ("mpcstats.cli.party", "app"),
     "consortium": ("mpcstats.cli.consortium", "app"),
     "run": ("mpcstats.cli.run", "app"),
+    "variants": ("mpcstats.cli.variants", "app"),
 }
 
 

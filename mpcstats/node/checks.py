@@ -17,6 +17,8 @@ from mpcstats.study.values import EXACT_INTEGER, as_numbers, as_text, kind_of
 
 __all__ = ["TIME_TOLERANCE", "check_records"]
 
+_PLINK_MISSING = -9
+
 TIME_TOLERANCE = 1e-6
 """How far a number may be from a whole multiple of its unit, in units."""
 
@@ -77,10 +79,11 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
         _refuse_rows(column, off, f"are no whole multiples of {column.resolution:g}", party)
     if column.range is not None:
         low, high = column.range
-        _refuse_rows(column, (known < low) | (known > high), f"are outside the range {low:g} to {high:g}", party)
+        outside = (known < low) | (known > high)
+        _refuse_rows(column, outside, f"are outside the range {low:g} to {high:g}", party, known)
     if column.levels is not None:
         levels = np.array([float(level) for level in column.levels])
-        _refuse_rows(column, ~np.isin(known, levels), "are none of the levels in the dictionary", party)
+        _refuse_rows(column, ~np.isin(known, levels), "are none of the levels in the dictionary", party, known)
     return values
 
 
@@ -94,14 +97,16 @@ def _checked_text(series: pd.Series[Any], column: Column, party: str) -> NDArray
     return text
 
 
-def _refuse_rows(column: Column, bad: NDArray[np.bool_], problem: str, party: str) -> None:
+def _refuse_rows(
+    column: Column, bad: NDArray[np.bool_], problem: str, party: str, values: NDArray[np.float64] | None = None
+) -> None:
     if bad.any():
-        _refuse(column, int(bad.sum()), problem, party)
+        codes = 0 if values is None else int((values[bad] == _PLINK_MISSING).sum())
+        _refuse(column, int(bad.sum()), problem, party, codes)
 
 
-def _refuse(column: Column, rows: int, problem: str, party: str) -> NoReturn:
-    raise DataError(
-        f"{column.title}: {rows} rows {problem}",
-        party=party,
-        hint="correct the records, or agree on another dictionary",
-    )
+def _refuse(column: Column, rows: int, problem: str, party: str, codes: int = 0) -> NoReturn:
+    hint = "correct the records, or agree on another dictionary"
+    if codes:
+        hint = f"{codes} of them hold PLINK's code -9, which is a number here: write NA where a value is missing"
+    raise DataError(f"{column.title}: {rows} rows {problem}", party=party, hint=hint)

@@ -13,8 +13,10 @@
     [datasets.main]
     table = "data/cohort.csv"         # CSV or Parquet
     dictionary = "dictionary.toml"
-    genotypes = "data/chr10"          # PLINK 1 prefix; optional
+    genotypes = "data/chr10"          # PLINK 1 or 2 prefix, .vcf, .vcf.gz or .bcf; optional
     id = "IID"                        # column of the table that identifies the rows; optional
+    variants = "study.tsv"            # the study's public list of variants, the same at every party; optional
+    variant_match = "position"        # or "id": genotypes of another genome build; optional
 
     [run]
     patience_seconds = 30             # MPCSTATS_PATIENCE_SECONDS; how long the others may be silent during a run
@@ -83,6 +85,8 @@ class DatasetConfig(_Section):
     dictionary: Path
     genotypes: Path | None = None
     id: str | None = None
+    variants: Path | None = None
+    variant_match: Literal["position", "id"] = "position"
 
 
 class RunConfig(_Section):
@@ -156,6 +160,11 @@ class PartyDirectory:
         return self.path / "state"
 
     @property
+    def genotype_cache(self) -> Path:
+        """Calls read from VCF files."""
+        return self.state / "genotypes"
+
+    @property
     def roster_file(self) -> Path:
         """Where `consortium join` puts the roster."""
         return self.path / "roster.toml"
@@ -215,7 +224,7 @@ class PartyDirectory:
         plain = self.config.datasets[name]
         paths = {
             field: self.path / value
-            for field in ("table", "dictionary", "genotypes")
+            for field in ("table", "dictionary", "genotypes", "variants")
             if (value := getattr(plain, field)) is not None
         }
         return plain.model_copy(update=paths)

@@ -12,14 +12,18 @@ import pandas as pd
 
 from mpcstats.errors import DataError
 from mpcstats.node.genotypes import Genotypes, open_genotypes
+from mpcstats.node.genotypes.harmonised import harmonised
+from mpcstats.node.harmonise import MatchBy
+from mpcstats.node.study_list import read_study_list
 from mpcstats.node.tables import MAX_ROWS, check_names, read_parquet, read_text_table
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.values import as_numbers, as_text, kind_of
 
-__all__ = ["Dataset", "Records", "load"]
+__all__ = ["Dataset", "Records", "load", "load_genotypes"]
 
 ID_NAMES = ("iid", "id", "sample_id", "sample", "person_id")
 _PLINK_IDS = ("FID", "IID")
+_WHITE_SPACE = (".txt", ".phe", ".pheno", ".cov", ".covar")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,18 +33,27 @@ class Dataset:
     Parameters
     ----------
     table : DataFrame or path
-        One row per person (or per record, see `Dictionary.unit_of_count`). Files: .csv, .tsv, .txt (tabs or white
-        space, as PLINK writes), .parquet. A header without rows is an empty site.
+        One row per person (or per record, see `Dictionary.unit_of_count`). Files: .csv, .tsv, .parquet; .txt, .phe,
+        .pheno, .cov, .covar (tabs or white space, as PLINK writes). A header without rows is an empty site. Cells with
+        NA, NaN, "." or nothing are missing; -9 is a number, refused where the dictionary does not allow it.
     genotypes : path, optional
-        PLINK 1 prefix: bed, bim and fam files of the same name.
+        PLINK 1 or 2 prefix (bed, bim, fam or pgen, pvar, psam files of the same name), or a .vcf, .vcf.gz or .bcf file.
     id : str, optional
         Column that identifies the rows: no value may be missing or repeated. It links the table to the genotypes;
         without it, the columns FID and IID or IID do, or the first of id, sample_id, sample, person_id.
+    variants : path, optional
+        The study's public list of variants, the same file at every party (`mpcstats variants make`), onto which the
+        genotypes are mapped here. Without it, all parties need the same variants in the same order.
+    variant_match : {"position", "id"}
+        How variants are found in that list: by chromosome, position and alleles (and by id where that fails), or by id
+        alone, for genotypes of another genome build.
     """
 
     table: pd.DataFrame | str | Path
     genotypes: str | Path | None = None
     id: str | None = None
+    variants: str | Path | None = None
+    variant_match: MatchBy = "position"
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,15 +69,23 @@ class Records:
         Column that identifies the rows.
     family_column : str or None
         "FID" if people are identified by family and individual id together.
+    variants : DataFrame or None
+        The study's variants: its list, or those of the genotypes without one.
     """
 
     frame: pd.DataFrame
     genotypes: Genotypes | None = None
     id_column: str | None = None
     family_column: str | None = None
+    variants: pd.DataFrame | None = None
 
 
-def load(dataset: Dataset | pd.DataFrame | str | Path, party: str, dictionary: Dictionary | None = None) -> Records:
+def load(
+    dataset: Dataset | pd.DataFrame | str | Path,
+    party: str,
+    dictionary: Dictionary | None = None,
+    cache: Path | None = None,
+) -> Records:
     """Read and check a party's records.
 
     Parameters
@@ -75,6 +96,8 @@ def load(dataset: Dataset | pd.DataFrame | str | Path, party: str, dictionary: D
     dictionary : Dictionary, optional
         Its category columns are read as text, whatever they look like (codes such as 1, 2), its numeric columns as
         numbers (007 is 7). Without it, a column of a text file whose numbers have leading zeros is text.
+    cache : Path, optional
+        See `open_genotypes`.
 
     Raises
     ------
@@ -88,14 +111,29 @@ def load(dataset: Dataset | pd.DataFrame | str | Path, party: str, dictionary: D
     names_of_ids = [*_PLINK_IDS, *([dataset.id] if dataset.id is not None else [])]
     as_written = [*names_of_ids, *(column.name for column in described if column.type == "category")]
     frame, where = _read_frame(dataset.table, party, as_written, [c.name for c in described if c.is_number])
-    genotypes = open_genotypes(dataset.genotypes, party) if dataset.genotypes is not None else None
+    genotypes, variants = load_genotypes(dataset, party, cache)
     id_column, family_column = _find_ids(list(frame.columns), dataset, where, party)
     for name in dict.fromkeys([*names_of_ids, *([id_column] if id_column else [])]):
         if name in frame.columns:
             frame[name] = as_text(frame[name])
     _check_ids(frame, id_column, family_column, where, party)
     _refuse_infinite(frame, where, party)
-    return Records(frame=frame, genotypes=genotypes, id_column=id_column, family_column=family_column)
+    return Records(frame, genotypes, id_column, family_column, variants)
+
+
+def load_genotypes(dataset: Dataset, party: str, cache: Path | None) -> tuple[Genotypes | None, pd.DataFrame | None]:
+    """A data set's genotypes, mapped onto the study's list if there is one; the study's variants.
+
+    Raises
+    ------
+    DataError
+        Files that cannot be used, a list that fits them nowhere or is of another genome build.
+    """
+    genotypes = open_genotypes(dataset.genotypes, party, cache) if dataset.genotypes is not None else None
+    if dataset.variants is None:
+        return genotypes, None if genotypes is None else genotypes.variants
+    study = read_study_list(Path(dataset.variants), party).variants
+    return None if genotypes is None else harmonised(genotypes, study, dataset.variant_match), study
 
 
 def _read_frame(table: Any, party: str, text: list[str], numbers: list[str]) -> tuple[pd.DataFrame, str]:
@@ -111,7 +149,7 @@ def _read_frame(table: Any, party: str, text: list[str], numbers: list[str]) -> 
     readers: dict[str, Callable[[], pd.DataFrame]] = {
         ".csv": lambda: read_text_table(path, party, text, numbers),
         ".tsv": lambda: read_text_table(path, party, text, numbers),
-        ".txt": lambda: read_text_table(path, party, text, numbers),
+        **dict.fromkeys(_WHITE_SPACE, lambda: read_text_table(path, party, text, numbers)),
         ".parquet": lambda: read_parquet(path, party),
     }
     reader = readers.get(path.suffix.lower())

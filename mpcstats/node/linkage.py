@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.datasource import Records
 from mpcstats.node.genotypes import Genotypes
+from mpcstats.node.genotypes.harmonised import HarmonisedGenotypes
 from mpcstats.node.rows import Preparation
 from mpcstats.study.values import as_text
 from mpcstats.study.variants import variant_digest
@@ -62,22 +63,25 @@ def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_co
     genotypes = records.genotypes
     if genotypes is None:
         if len(frame):
-            hint = 'give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")'
+            hint = 'name the files, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")'
             raise DataError("the data set has no genotypes at this party", party=party, hint=hint)
         nobody = np.zeros(0, dtype=np.intp)
         return LinkedPeople(nobody, _nothing, Preparation(0, 0, 0, 0, 0, 0))
     if variant_digest(genotypes.variants) != digest:
         raise DataError(
-            f"the bim file's {len(genotypes.variants):,} variants are not the study's {variant_count:,}: "
+            f"{genotypes.variant_file}'s {len(genotypes.variants):,} variants are not the study's {variant_count:,}: "
             "chromosome, position, id and alleles must agree row by row",
             party=party,
+            hint="agree on a list of variants: mpcstats variants make, and variants = FILE in every data set",
         )
-    sample = _samples_of_rows(records, genotypes, party)
+    own, known = _ids(records, genotypes, party)
+    sample = np.asarray(known.get_indexer(own), dtype=np.intp)
     linked = sample >= 0
+    nearly = _nearly(records, genotypes, ~linked)
     if len(frame) and not linked.any():
         samples = len(genotypes.samples)
         problem = f"none of the {len(frame):,} table rows has an id among the {samples:,} genotype samples"
-        raise DataError(problem, party=party, hint=f"ids come from column {records.id_column!r} and the fam file")
+        raise DataError(problem, party=party, hint=_explanation(records, genotypes, nearly, len(frame)))
     rows = np.flatnonzero(linked & frame.notna().all(axis=1).to_numpy())
     rows = rows[np.argsort(sample[rows], kind="stable")]
     people = sample[rows]
@@ -87,7 +91,9 @@ def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_co
 
     absent = len(genotypes.samples) - int(linked.sum())
     incomplete = int(linked.sum()) - len(rows)
-    report = Preparation(len(frame), len(frame), incomplete, int((~linked).sum()), absent, len(rows))
+    mapped = genotypes.report if isinstance(genotypes, HarmonisedGenotypes) else None
+    without = int((~linked).sum())
+    report = Preparation(len(frame), len(frame), incomplete, without, absent, len(rows), nearly, mapped)
     return LinkedPeople(rows, read, report, _origin(genotypes, people))
 
 
@@ -100,18 +106,62 @@ def _nothing(start: int, stop: int) -> NDArray[np.int8]:
     return np.zeros((0, stop - start), dtype=np.int8)
 
 
-def _samples_of_rows(records: Records, genotypes: Genotypes, party: str) -> NDArray[np.intp]:
-    """Position of each row's person among the genotype samples, -1 if there is none."""
+def _ids(records: Records, genotypes: Genotypes, party: str) -> tuple[pd.Index[Any], pd.Index[Any]]:
+    """What rows and samples are matched by: both ids, or the individual's where a side has no families.
+
+    A family id "0" means none, as in PLINK; so a side whose family ids are all "0" has none.
+    """
     if records.id_column is None:
         raise DataError("no column links the table to the genotypes", party=party, hint='name it: ms.Dataset(id="IID")')
+    family = records.family_column
+    if family is not None and _families(records.frame[family]) and _families(genotypes.samples["fid"]):
+        own: pd.Index[Any] = pd.MultiIndex.from_frame(records.frame[[family, records.id_column]].astype(object))
+        return own, pd.MultiIndex.from_frame(genotypes.samples[["fid", "iid"]])
+    own = pd.Index(as_text(records.frame[records.id_column]), dtype=object)
+    known: pd.Index[Any] = pd.Index(genotypes.samples["iid"], dtype=object)
+    hint = "give both table and genotypes the columns FID and IID, and name no id"
+    repeated = int(known.duplicated().sum())
+    if repeated:
+        problem = (
+            f"{repeated} samples of {genotypes.sample_file} repeat an individual id, and the table has no family id"
+        )
+        raise DataError(problem, party=party, hint=hint)
+    repeated = int(own.duplicated().sum())
+    if repeated:
+        problem = (
+            f"{repeated} rows repeat an individual id of column {records.id_column!r}, and {genotypes.sample_file} has "
+            "no family ids"
+        )
+        raise DataError(problem, party=party, hint=hint)
+    return own, known
+
+
+def _families(names: pd.Series[Any]) -> bool:
+    return bool((names != "0").any())
+
+
+def _nearly(records: Records, genotypes: Genotypes, unlinked: NDArray[np.bool_]) -> int:
+    """Rows without a sample that would have one but for spelling."""
+    if not unlinked.any():
+        return 0
+    frame = records.frame[unlinked]
+    ids = pd.Series(as_text(frame[records.id_column]), dtype=object)
+    samples = genotypes.samples
+    joined = samples["fid"] + "_" + samples["iid"]  # what plink2 --export vcf names a sample
+    known = pd.concat([_plain(samples["iid"]), _plain(joined)])
+    found = _plain(ids).isin(known)
     if records.family_column is not None:
-        own = pd.MultiIndex.from_frame(records.frame[[records.family_column, records.id_column]].astype(object))
-        known: pd.Index[Any] = pd.MultiIndex.from_frame(genotypes.samples[["fid", "iid"]])
-    else:
-        own = pd.Index(as_text(records.frame[records.id_column]), dtype=object)
-        known = pd.Index(genotypes.samples["iid"], dtype=object)
-        repeated = int(known.duplicated().sum())
-        if repeated:
-            problem = f"{repeated} samples of the fam file repeat an individual id, and the table has no family id"
-            raise DataError(problem, party=party, hint="add the columns FID and IID to the table, and name no id")
-    return np.asarray(known.get_indexer(own), dtype=np.intp)
+        families = pd.Series(as_text(frame[records.family_column]), dtype=object)
+        found |= _plain(families + "_" + ids).isin(known)
+    return int(found.sum())
+
+
+def _plain(names: pd.Series[Any]) -> pd.Series[Any]:
+    return names.str.casefold().str.replace(r"(?<!\d)0+(?=\d)", "", regex=True)
+
+
+def _explanation(records: Records, genotypes: Genotypes, nearly: int, rows: int) -> str:
+    where = f"ids come from column {records.id_column!r} and {genotypes.sample_file}"
+    if not nearly:
+        return where
+    return f"{where}; {nearly:,} of {rows:,} would match but for letter case, leading zeros or the family id"

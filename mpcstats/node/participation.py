@@ -120,12 +120,13 @@ class Participation:
         await self._slot.enter_async_context(house.jobs.slot(request.run_id.hex(), house.limits.queue_seconds))
         self._prepared = await self._prepare(proposed)
         if self._prepared.report is not None:
-            self._log.info("prepared", **asdict(self._prepared.report))
+            self._log.info("prepared", **self._prepared.report.counts())
         if plan_to_plain(self._prepared.plan) != plan_to_plain(proposed):
             raise Divergence(
                 f"the dictionary or variant list here leads to another plan than at {self._coordinator}",
                 party=house.name,
-                hint="compare dictionary and variant list (bim file) of the two parties",
+                hint="compare dictionary and variant list (bim file, or the data set's variants) of the two parties; "
+                "where genotypes differ: mpcstats variants make",
             )
         rules = self._prepared.rules
         return Accepted(

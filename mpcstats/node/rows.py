@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.datasource import Records
+from mpcstats.node.harmonise import Harmonisation
 from mpcstats.stats.contributions import Level
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.filters import evaluate_filter, parse_filter
@@ -46,6 +47,11 @@ class Preparation:
         Association: genotype samples whose id no table row has.
     used : int
         Rows in the contribution.
+    nearly : int
+        Of those without a genotype: rows whose id would fit a sample but for letter case, leading zeros, or a family id
+        in front of it.
+    variants : Harmonisation or None
+        How the site's variants map onto the study's list, where there is one.
     """
 
     rows: int
@@ -54,6 +60,30 @@ class Preparation:
     without_genotype: int
     without_row: int
     used: int
+    nearly: int = 0
+    variants: Harmonisation | None = None
+
+    def counts(self) -> dict[str, int]:
+        """All numbers by name, for the log."""
+        plain = asdict(self)
+        variants = plain.pop("variants") or {}
+        return plain | {f"variants_{name}": count for name, count in variants.items()}
+
+    def __str__(self) -> str:
+        parts = [f"{self.used:,} of {self.rows:,} rows used"]
+        reasons = {
+            "not selected": self.rows - self.selected,
+            "incomplete": self.incomplete,
+            "without genotype": self.without_genotype,
+        }
+        parts += [f"{count:,} {reason}" for reason, count in reasons.items() if count]
+        if self.nearly:
+            parts.append(f"{self.nearly:,} of them would match but for letter case, leading zeros or the family id")
+        if self.without_row:
+            parts.append(f"{self.without_row:,} genotype samples without row")
+        if self.variants is not None:
+            parts.append(str(self.variants))
+        return ", ".join(parts)
 
 
 def report(selected: NDArray[np.bool_], complete: NDArray[np.bool_]) -> Preparation:

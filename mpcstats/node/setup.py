@@ -29,8 +29,9 @@ _DATASET = """
 # [datasets.main]
 # table = "data/cohort.csv"
 # dictionary = "dictionary.toml"
-# genotypes = "data/genotypes"    # PLINK prefix, optional
+# genotypes = "data/genotypes"    # PLINK 1 or 2 prefix, .vcf, .vcf.gz or .bcf, optional
 # id = "IID"                      # column of the table that names the people of the genotypes
+# variants = "study.tsv"          # the study's list of variants, where institutions have different ones
 """
 
 _POLICY = """\

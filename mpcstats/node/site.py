@@ -9,9 +9,9 @@ import pandas as pd
 
 from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.node.config import DatasetConfig, PartyDirectory
-from mpcstats.node.datasource import Dataset, load
-from mpcstats.node.genotypes import open_genotypes
+from mpcstats.node.datasource import Dataset, load, load_genotypes
 from mpcstats.node.preparation import Preparation, prepare_with_report
+from mpcstats.node.study_list import read_study_list
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
@@ -69,8 +69,11 @@ class Site:
             It does not fit, or this party has no data set of this name.
         """
         dataset = self._dataset(spec)
-        genotypes = _genotypes(spec, dataset)
-        variants = open_genotypes(genotypes, self._name).variants if genotypes is not None else None
+        source = _source(spec, dataset)
+        if source.variants is None:
+            _, variants = load_genotypes(source, self._name, self._directory.genotype_cache)
+        else:  # how the genotypes map onto the list has no part in the plan
+            variants = read_study_list(Path(source.variants), self._name).variants
         return _plan(spec, load_dictionary(dataset.dictionary), variants)
 
     def prepare(self, spec: AnalysisSpec, proposed: Plan) -> Prepared:
@@ -88,12 +91,10 @@ class Site:
             return Prepared(plan=proposed, contribution=None, rules=None, variants=None)
         dataset = self._dataset(spec)
         dictionary = load_dictionary(dataset.dictionary)
-        source = Dataset(dataset.table, genotypes=_genotypes(spec, dataset), id=dataset.id)
-        records = load(source, self._name, dictionary)
-        variants = records.genotypes.variants if records.genotypes is not None else None
-        plan = _plan(spec, dictionary, variants)
+        records = load(_source(spec, dataset), self._name, dictionary, self._directory.genotype_cache)
+        plan = _plan(spec, dictionary, records.variants)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
-        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=variants, report=report)
+        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=records.variants, report=report)
 
     def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
         if not self.has_data:
@@ -110,6 +111,8 @@ def _plan(spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | N
     return replace(make_plan(spec, dictionary, variants), dictionary=dictionary.digest().hex())
 
 
-def _genotypes(spec: AnalysisSpec, dataset: DatasetConfig) -> Path | None:
-    """Opened only where the analysis needs them."""
-    return dataset.genotypes if analysis_of(spec).needs_genotypes else None
+def _source(spec: AnalysisSpec, dataset: DatasetConfig) -> Dataset:
+    """Genotypes are opened only where the analysis needs them."""
+    if not analysis_of(spec).needs_genotypes:
+        return Dataset(dataset.table, id=dataset.id)
+    return Dataset(dataset.table, dataset.genotypes, dataset.id, dataset.variants, dataset.variant_match)

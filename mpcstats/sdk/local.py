@@ -18,7 +18,7 @@ from mpcstats.errors import DataError, MpcStatsError, SpecError
 from mpcstats.node.datasource import Dataset, Records, load
 from mpcstats.node.execution import execute
 from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.preparation import prepare
+from mpcstats.node.preparation import prepare_with_report
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.outcome import Outcome
@@ -120,9 +120,11 @@ class LocalConsortium(Consortium):
             raise SpecError(f"the policy does not allow {spec.type}")
         variants = self._variants() if analysis_of(spec).needs_genotypes else None
         plan = make_plan(spec, self._dictionary, variants)
-        contributions: dict[str, Contribution] = {
-            name: prepare(spec, plan, records, self._dictionary, name) for name, records in self._records.items()
-        }
+        contributions: dict[str, Contribution] = {}
+        for name, records in self._records.items():
+            contributions[name], report = prepare_with_report(spec, plan, records, self._dictionary, name)
+            if variants is not None:
+                self._progress(f"{name}: {report}")
         return _in_thread(self._compute(spec, plan, contributions, variants))
 
     def _variants(self) -> pd.DataFrame:
@@ -134,9 +136,10 @@ class LocalConsortium(Consortium):
                 raise DataError(
                     "has no genotypes",
                     party=name,
-                    hint='give a PLINK prefix: ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
+                    hint='name the files: ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
                 )
-            tables[name] = records.genotypes.variants
+            assert records.variants is not None
+            tables[name] = records.variants
         if not tables:
             raise DataError("no institution has genotypes")
         first, *rest = tables
@@ -145,7 +148,9 @@ class LocalConsortium(Consortium):
                 raise DataError(
                     f"the variant list ({len(tables[name])} variants) is not the one of {first} ({len(tables[first])})",
                     party=name,
-                    hint="give every party the same variants, in the same order, with the same alleles",
+                    hint="give every party the same variants, in the same order, with the same alleles; or agree on a "
+                    "list of variants (mpcstats variants make A.bim B.bim --out study.tsv) and name it everywhere: "
+                    'ms.Dataset(..., variants="study.tsv")',
                 )
         return tables[first]
 

@@ -160,7 +160,9 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
     assert "cannot be read: Is a directory" in refused(tmp_path / "folder.csv")
     assert "not a readable Parquet file" in refused(write(tmp_path, CANARY * 9, "t.parquet"))
-    assert "tables are read from .csv, .tsv, .txt, .parquet files" in refused(write(tmp_path, CANARY, "t.xlsx"))
+    assert "tables are read from .csv, .tsv, .txt, .phe, .pheno, .cov, .covar, .parquet files" in refused(
+        write(tmp_path, CANARY, "t.xlsx")
+    )
     assert "not int" in refused(Dataset(3))  # type: ignore[arg-type]
 
 

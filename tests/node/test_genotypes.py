@@ -299,6 +299,15 @@ def test_a_psam_file_is_wrong_or_has_families(pgen: Path) -> None:
     assert open_genotypes(pgen, "a").samples.iloc[3].tolist() == ["0", "3"]
 
 
+@pytest.mark.parametrize("suffix", [".pvar", ".psam"])
+def test_a_list_without_rows(pgen: Path, suffix: str) -> None:
+    path = pgen.with_suffix(suffix)
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    assert f"set{suffix} lists nothing" in refused(pgen)
+    path.write_text("")
+    assert f"set{suffix} is empty" in refused(pgen)
+
+
 def test_a_compressed_pvar_file(pgen: Path) -> None:
     import pyarrow as pa
 

@@ -453,6 +453,10 @@ def test_a_phenotype_of_minus_nine_is_a_number() -> None:
     )
     frame.loc[3, "Y1"] = -9
     assert contribution(genetic(frame), wide, **GWAS).phenotype[3] == -9
+    frame.loc[4, "Y1"] = NUMBER
+    message = refused(genetic(frame), TRAITS, **GWAS)
+    assert "2 rows are outside the range -6 to 6" in message
+    assert "1 of them hold PLINK's code -9, which is a number here: write NA" in message
 
 
 def test_family_and_individual_id_together(tmp_path: Path) -> None:

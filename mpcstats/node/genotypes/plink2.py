@@ -68,6 +68,9 @@ def open_pgen(prefix: Path, party: str) -> PgenGenotypes:
         )
     samples = read_psam(psam, party)
     variants = read_pvar(pvar, party)
+    for file, table in ((psam, samples), (pvar, variants)):
+        if table.empty:
+            raise DataError(f"{file.name} lists nothing", party=party)
     _check_content(pgen, len(samples), len(variants), party)
     return PgenGenotypes(samples, variants, party, "the psam file", "the pvar file", prefix, size_and_time(pgen, party))
 
