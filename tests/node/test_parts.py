@@ -24,6 +24,7 @@ from mpcstats.node.plan_codec import plan_from_json, plan_to_json, plan_to_plain
 from mpcstats.node.stderr_watch import refusal_reason
 from mpcstats.stats.contributions.association import AssociationPlan
 from mpcstats.stats.contributions.counts import CountPlan
+from mpcstats.stats.contributions.sample_overlap import SampleOverlapPlan
 from mpcstats.stats.contributions.survival import SurvivalPlan
 from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.study.policy import Policy
@@ -154,6 +155,7 @@ PLANS = [
     SurvivalPlan(by="arm", groups=("a", "b"), horizon=10, unit=0.1, event="dead", event_values=(True,)),
     SurvivalPlan("arm", (1, 2), 90, 1.0, "dead", (1,), ("sex", "old"), (("F", "M"), (False, True)), "start", 30.4375),
     AssociationPlan("Y1", ("V1", "V2"), 1000, "ab" * 32, ((), (0.0, 1.0), ()), (0.5, 1.0, 2.0), (0.5, 1.0, 1.0)),
+    SampleOverlapPlan(rows=96),
 ]
 
 
@@ -187,6 +189,7 @@ def test_a_plan_is_read_back_the_same_to_the_type_of_its_levels(plan):
         plan_to_json(SurvivalPlan(None, (), 10, 1.0, "e", (1,), grid=0.5)),  # narrower than the unit
         plan_to_json(SurvivalPlan(None, (), 10**9, 1.0, "e", (1,), grid=10.0**6)),
         plan_to_json(AssociationPlan("Y", (), 10**9, "00", ())),
+        plan_to_json(SampleOverlapPlan(rows=10**9)),
         plan_to_json(AssociationPlan("Y", (), 10, "00", ((), ()))),
         plan_to_json(AssociationPlan("Y", (), 10, "00", ((1.0, 2.0, 3.0, 4.0),))),
         plan_to_json(AssociationPlan("Y", (), 10, "00", (), (0.0,), (0.0,))),

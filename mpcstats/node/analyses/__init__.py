@@ -9,6 +9,7 @@ from mpcstats.node.analyses import (
     cox,
     exact_time,
     fine_gray,
+    sample_overlap,
     survival,
     variant_quality,
 )
@@ -17,7 +18,7 @@ from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {
     entry.spec: entry for family in FAMILIES for entry in family.NODE_ANALYSES

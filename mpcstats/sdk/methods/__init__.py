@@ -8,6 +8,7 @@ from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
+from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.variant_quality import VariantMethods
 
@@ -23,5 +24,6 @@ class AnalysisMethods(
     FineGrayMethods,
     AssociationMethods,
     VariantMethods,
+    OverlapMethods,
 ):
     """All analyses that a consortium answers."""

@@ -13,6 +13,7 @@ from mpcstats.sdk.results import (
     cox,
     exact_time,
     fine_gray,
+    sample_overlap,
     survival,
     variant_quality,
 )
@@ -23,6 +24,7 @@ from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
+from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
 from mpcstats.stats.outcome import Outcome
@@ -40,11 +42,12 @@ __all__ = [
     "KaplanMeierResult",
     "LogrankResult",
     "Result",
+    "SampleOverlapResult",
     "VariantQualityResult",
     "wrap",
 ]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

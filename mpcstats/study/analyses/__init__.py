@@ -15,6 +15,7 @@ from mpcstats.study.analyses import (
     cox,
     exact_time,
     fine_gray,
+    sample_overlap,
     survival,
     variant_quality,
 )
@@ -23,7 +24,7 @@ from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["ANALYSES", "Analysis", "analysis_of", "parse_spec", "plan_types"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality)
+FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}
 """All analyses by name."""
