@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.builds import chromosome_code, looks_like
-from mpcstats.node.genotypes.lists import read_bim, read_pvar
+from mpcstats.node.genotypes.lists import as_text, read_bim, read_pvar
 from mpcstats.node.harmonise import Harmonisation, MatchBy, harmonise, same_variant, strand_ambiguous
 from mpcstats.study.variants import VARIANT_COLUMNS
 
@@ -170,7 +170,7 @@ def write_study_list(study: StudyList, path: Path) -> None:
 
 
 def _read_any(path: Path, party: str) -> pd.DataFrame:
-    return read_bim(path, party) if path.suffix.lower() == ".bim" else read_pvar(path, party)
+    return as_text(read_bim(path, party) if path.suffix.lower() == ".bim" else read_pvar(path, party))
 
 
 def _rule(path: Path, party: str) -> Ambiguous:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.node.genotypes.base import GenotypeFiles, Genotypes
+from mpcstats.node.genotypes.lists import as_text
 from mpcstats.node.harmonise import Harmonisation, MatchBy, harmonise
 
 __all__ = ["HarmonisedGenotypes", "harmonised"]
@@ -45,7 +46,7 @@ class HarmonisedGenotypes(GenotypeFiles):
 
 def harmonised(own: Genotypes, study: pd.DataFrame, match: MatchBy = "position") -> HarmonisedGenotypes:
     """Map genotypes onto the study's variants; see `harmonise`."""
-    mapping = harmonise(own.variants, study, own.variant_file, own.party, match)
+    mapping = harmonise(as_text(own.variants), study, own.variant_file, own.party, match)
     return HarmonisedGenotypes(
         own.samples,
         study,

@@ -12,7 +12,7 @@ from mpcstats.errors import DataError
 from mpcstats.node.tables import read_text_rows, unreadable
 from mpcstats.study.variants import VARIANT_COLUMNS
 
-__all__ = ["check_variants", "read_bim", "read_fam", "read_psam", "read_pvar", "refuse_repeated_people"]
+__all__ = ["as_text", "check_variants", "read_bim", "read_fam", "read_psam", "read_pvar", "refuse_repeated_people"]
 
 _BIM = ["chrom", "id", "cm", "pos", "a1", "a2"]
 _FAM = ["fid", "iid", "father", "mother", "sex", "phenotype"]
@@ -72,9 +72,14 @@ def read_psam(path: Path, party: str) -> pd.DataFrame:
     return _people(table.select(wanted).rename_columns([name.lower() for name in wanted]), path, party)
 
 
+def as_text(variants: pd.DataFrame) -> pd.DataFrame:
+    """Variants with all names as plain texts: for what compares and joins them."""
+    return variants.astype(dict.fromkeys(("chrom", "id", "ref", "alt"), object))
+
+
 def check_variants(variants: pd.DataFrame, path: Path, party: str) -> None:
     """Refuse variants that are listed twice, and ids that name several places."""
-    repeated = int(variants.duplicated().sum())
+    repeated = int(_suspects(variants).duplicated().sum())
     if repeated:
         raise DataError(
             f"{path.name}: {repeated} of {len(variants)} variants (chromosome, position, id and alleles) are "
@@ -82,7 +87,9 @@ def check_variants(variants: pd.DataFrame, path: Path, party: str) -> None:
             party=party,
             hint="plink2 --rm-dup force-first leaves one of each",
         )
-    named = variants.loc[~variants["id"].isin(_NO_ID), ["chrom", "pos", "id"]]
+    doubtful = _suspects(variants[["id"]]).index
+    named = variants.loc[doubtful, ["chrom", "pos", "id"]]
+    named = named[~named["id"].isin(_NO_ID)].astype({"chrom": object, "id": object})
     several = named[named["id"].duplicated(keep=False)]  # rows of one place with other alleles share an id by right
     places = several.drop_duplicates()["id"]
     ambiguous = int(places[places.duplicated()].nunique())
@@ -92,6 +99,14 @@ def check_variants(variants: pd.DataFrame, path: Path, party: str) -> None:
             party=party,
             hint="plink2 --set-all-var-ids '@:#:$r:$a' makes new ones",
         )
+
+
+def _suspects(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose hash is that of another row: with 64 bits hardly any beside those that are repeated."""
+    keys = pd.util.hash_pandas_object(table, index=False).to_numpy()
+    ordered = np.sort(keys)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    return table[np.isin(keys, repeated)]
 
 
 def refuse_repeated_people(samples: pd.DataFrame, path: Path, party: str) -> None:
@@ -165,8 +180,10 @@ def _variants(table: Any, alleles: dict[str, str], path: Path, party: str) -> pd
     if bad:
         problem = f"{path.name}: {bad} of {table.num_rows} positions are not whole numbers from 0 up"
         raise DataError(problem, party=party)
-    text = {name: table[alleles.get(name, name)].to_pandas().astype(object) for name in ("chrom", "id", "ref", "alt")}
-    columns = {**text, "pos": table["pos"].cast("int64").to_numpy()}
+    # millions of rows: few different texts are categories, ids stay in Arrow's buffer
+    text = {name: table[alleles.get(name, name)].dictionary_encode().to_pandas() for name in ("chrom", "ref", "alt")}
+    ids = pd.Series(pd.arrays.ArrowExtensionArray(table["id"]))
+    columns = {**text, "id": ids, "pos": table["pos"].cast("int64").to_numpy()}
     variants = pd.DataFrame({name: columns[name] for name in VARIANT_COLUMNS})
     check_variants(variants, path, party)
     return variants

@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 def variant_labels(variants: pd.DataFrame) -> pd.DataFrame:
     """Columns #CHROM, POS, ID, REF, ALT."""
     names = {"chrom": "#CHROM", "pos": "POS", "id": "ID", "ref": "REF", "alt": "ALT"}
-    return variants[list(names)].rename(columns=names).reset_index(drop=True)
+    return pd.DataFrame({new: variants[old].to_numpy() for old, new in names.items()})
 
 
 def rarer_first(counts: Counts, labels: pd.DataFrame) -> tuple[Counts, NDArray[np.object_], NDArray[np.object_]]:
