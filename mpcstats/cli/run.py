@@ -204,12 +204,14 @@ def _check_prefix(out: Path) -> None:
 
 
 def _run(party: Path, spec: AnalysisSpec, out: Path | None, as_json: bool) -> None:
+    from mpcstats.cli.progress import progress_lines
     from mpcstats.sdk.connect import NodeClient
     from mpcstats.sdk.results import wrap
 
     if out is not None:
         _check_prefix(out)
-    outcome = NodeClient(party).run(spec, lambda text: typer.echo(f"  {text}", err=True))
+    with progress_lines() as tell:
+        outcome = NodeClient(party).run(spec, tell)
     result = wrap(outcome)
     typer.echo(outcome.to_json() if as_json else result.summary())
     if out is not None:
