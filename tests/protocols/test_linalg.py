@@ -13,7 +13,18 @@ from mpcstats.errors import RangeError, StatisticalSecurityError
 from mpcstats.field import M61, M127
 from mpcstats.protocols import deal
 from mpcstats.protocols.elementary import exponential, exponential_precision, inverse_root, logarithm, precision
-from mpcstats.protocols.linalg import _steps, cholesky, cholesky_masks, inverse, inverse_masks, solve, solve_masks
+from mpcstats.protocols.linalg import (
+    _steps,
+    cholesky,
+    cholesky_masks,
+    inverse,
+    inverse_masks,
+    inverse_square_root,
+    inverse_square_root_bits,
+    inverse_square_root_masks,
+    solve,
+    solve_masks,
+)
 from mpcstats.protocols.normalise import Checked
 from mpcstats.runtime import Session, Shared, confirm, open_declared
 from mpcstats.sharing.committee import Committee
@@ -180,6 +191,22 @@ def test_inverse_and_solve(committee: Committee, kappa: int, f: int, order: int,
     assert rounds == 2 * _steps(order, condition_bits, f) + 3
     norm = np.abs(exact).sum(1).max()
     assert np.abs(solved - np.linalg.solve(a, b)).max() < (c + 1) / 2 * (norm + 2) * 2.0**-f
+
+
+@pytest.mark.parametrize(("committee", "order"), [(THREE, 1), (THREE, 8), (FIVE, 5), (Committee(1, 0), 6)])
+@pytest.mark.parametrize("condition_bits", [6, 14])
+def test_inverse_square_root(committee: Committee, order: int, condition_bits: int) -> None:
+    rng = np.random.default_rng(order)
+    f = inverse_square_root_bits(_headroom(committee, 64), condition_bits)
+    q = np.linalg.qr(rng.normal(size=(order, order)))[0]
+    values = np.geomspace(2.0 ** (1 - condition_bits), 0.99, order)
+    a = _on_grid(q @ np.diag(values) @ q.T, f)
+    a = np.tril(a) + np.tril(a, -1).T
+    z, masks, rounds = _run(committee, 64, f, [a], lambda s, x: inverse_square_root(s, x, condition_bits))
+    bound = order * 2.0 ** (1.5 * condition_bits - f) * (len(committee.subsets) + 1)
+    np.testing.assert_allclose(z, q @ np.diag(values**-0.5) @ q.T, atol=bound)
+    assert masks == inverse_square_root_masks(order, condition_bits)
+    assert rounds <= 2 * (condition_bits + 5)
 
 
 def test_thirty_columns() -> None:

@@ -68,3 +68,8 @@ class AssociationContribution(Contribution):
     read: Callable[[int, int], NDArray[np.int8]]
     origin: bytes = b""
     """Tells the genotypes that `read` reads from others: a scan goes on only where they are the same."""
+
+    @property
+    def people(self) -> int:
+        """People at this site."""
+        return len(self.phenotype)

@@ -53,3 +53,8 @@ class VariantContribution(Contribution):
 
     group: NDArray[np.int8]
     read: Callable[[int, int], NDArray[np.int8]]
+
+    @property
+    def people(self) -> int:
+        """People at this site."""
+        return len(self.group)
