@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,10 @@ from scipy.special import ndtr, ndtri
 
 from mpcstats.protocols import at_least, multiply
 from mpcstats.runtime import Session, Shared, concatenate
-from mpcstats.stats.association.pooled_test import PooledTest
 from mpcstats.stats.association.statistics import Evidence
 from mpcstats.stats.disclosure import open_counts
 
-__all__ = ["LARGEST_LAMBDA", "Hidden", "hidden_lambda"]
+__all__ = ["LARGEST_LAMBDA", "Distribution", "Hidden", "hidden_lambda"]
 
 Ints = NDArray[np.int64]
 
@@ -45,7 +45,15 @@ class Hidden:
     people: Ints
 
 
-async def hidden_lambda(session: Session, test: PooledTest, parts: list[Hidden]) -> float | None:
+class Distribution(Protocol):
+    """What a test's r^2 is compared with; a `PooledTest` is one."""
+
+    def r_squared(self, tail: float, people: Ints) -> NDArray[np.float64]:
+        """r^2 (V,) beyond which the one-sided p is below `tail`."""
+        ...
+
+
+async def hidden_lambda(session: Session, test: Distribution, parts: list[Hidden]) -> float | None:
     """Median of the chi-squares of all variants over its expectation.
 
     Returns
