@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from mpcstats.sdk.connected import connect
     from mpcstats.sdk.consortium import Consortium
     from mpcstats.sdk.local import local
+    from mpcstats.sdk.projection import project
     from mpcstats.study.policy import Policy
 
-__all__ = ["Consortium", "Dataset", "Policy", "__version__", "connect", "errors", "local"]
+__all__ = ["Consortium", "Dataset", "Policy", "__version__", "connect", "errors", "local", "project"]
 
 _HOME = {
     "Consortium": "mpcstats.sdk.consortium",
@@ -31,6 +32,7 @@ _HOME = {
     "Policy": "mpcstats.study.policy",
     "connect": "mpcstats.sdk.connected",
     "local": "mpcstats.sdk.local",
+    "project": "mpcstats.sdk.projection",
 }
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from mpcstats.node.analyses import (
     association,
     competing_risks,
+    components,
     counts,
     cox,
     exact_time,
     fine_gray,
+    gwas_meta,
     sample_overlap,
     survival,
     variant_quality,
@@ -18,7 +20,19 @@ from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
+FAMILIES = (
+    counts,
+    survival,
+    exact_time,
+    cox,
+    competing_risks,
+    fine_gray,
+    association,
+    variant_quality,
+    sample_overlap,
+    components,
+    gwas_meta,
+)
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {
     entry.spec: entry for family in FAMILIES for entry in family.NODE_ANALYSES

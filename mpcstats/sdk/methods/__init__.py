@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from mpcstats.sdk.methods.association import AssociationMethods
 from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
+from mpcstats.sdk.methods.components import ComponentMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
+from mpcstats.sdk.methods.gwas_meta import MetaMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.variant_quality import VariantMethods
@@ -25,5 +27,7 @@ class AnalysisMethods(
     AssociationMethods,
     VariantMethods,
     OverlapMethods,
+    ComponentMethods,
+    MetaMethods,
 ):
     """All analyses that a consortium answers."""

@@ -25,6 +25,7 @@ class AssociationMethods(Methods):
         missing: Literal["complete", "mean"] = "complete",
         release: Literal["all", "hits"] = "all",
         threshold: float = 5e-8,
+        principal_components: int = 0,
         site_indicators: bool = False,
         maf: float = 0.0,
         mac: int = 0,
@@ -52,6 +53,9 @@ class AssociationMethods(Methods):
         release : {"all", "hits"}
             Statistics of every variant, or of those alone whose p is below `threshold`. The test of the others is made
             on shares, and stays there. Hits of a logistic regression are those of the score test, and are then fitted.
+        principal_components : int
+            First finds so many principal components of the people of the scan (see `principal_components`, which also
+            says what that opens and who must allow it) and takes them as further covariates PC1, PC2, ...
         site_indicators : bool
             Also a covariate for each site but the first; how many people each site has is then opened.
         genomic_control : bool
@@ -72,6 +76,7 @@ class AssociationMethods(Methods):
             missing=missing,
             release=release,
             threshold=threshold,
+            principal_components=principal_components,
             site_indicators=site_indicators,
             maf=maf,
             mac=mac,

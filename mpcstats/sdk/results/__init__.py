@@ -9,10 +9,12 @@ from mpcstats.errors import SpecError
 from mpcstats.sdk.results import (
     association,
     competing_risks,
+    components,
     counts,
     cox,
     exact_time,
     fine_gray,
+    gwas_meta,
     sample_overlap,
     survival,
     variant_quality,
@@ -20,10 +22,12 @@ from mpcstats.sdk.results import (
 from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
+from mpcstats.sdk.results.components import PrincipalComponentsResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
+from mpcstats.sdk.results.gwas_meta import GwasMetaResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
@@ -38,16 +42,30 @@ __all__ = [
     "ExactTimeResult",
     "FineGrayResult",
     "GrayResult",
+    "GwasMetaResult",
     "GwasResult",
     "KaplanMeierResult",
     "LogrankResult",
+    "PrincipalComponentsResult",
     "Result",
     "SampleOverlapResult",
     "VariantQualityResult",
     "wrap",
 ]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
+FAMILIES = (
+    counts,
+    survival,
+    exact_time,
+    cox,
+    competing_risks,
+    fine_gray,
+    association,
+    variant_quality,
+    sample_overlap,
+    components,
+    gwas_meta,
+)
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}
 """The class of each analysis' results."""

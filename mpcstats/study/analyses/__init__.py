@@ -11,10 +11,12 @@ from mpcstats.errors import SpecError
 from mpcstats.study.analyses import (
     association,
     competing_risks,
+    components,
     counts,
     cox,
     exact_time,
     fine_gray,
+    gwas_meta,
     sample_overlap,
     survival,
     variant_quality,
@@ -24,7 +26,19 @@ from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["ANALYSES", "Analysis", "analysis_of", "parse_spec", "plan_types"]
 
-FAMILIES = (counts, survival, exact_time, cox, competing_risks, fine_gray, association, variant_quality, sample_overlap)
+FAMILIES = (
+    counts,
+    survival,
+    exact_time,
+    cox,
+    competing_risks,
+    fine_gray,
+    association,
+    variant_quality,
+    sample_overlap,
+    components,
+    gwas_meta,
+)
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}
 """All analyses by name."""

@@ -18,7 +18,7 @@ from mpcstats.study.spec import AnalysisSpec
 from mpcstats.study.variants import variant_digest
 from mpcstats.types import LARGEST_COUNT
 
-__all__ = ["ANALYSES", "GwasSpec"]
+__all__ = ["ANALYSES", "GwasSpec", "association_plan"]
 
 
 class GwasSpec(AnalysisSpec):
@@ -41,6 +41,8 @@ class GwasSpec(AnalysisSpec):
     """Variants whose statistics are released: all, or those alone whose p is below the threshold."""
     threshold: float = Field(default=GENOME_WIDE, ge=SMALLEST_P, lt=1, allow_inf_nan=False)
     """Of p, for hits."""
+    principal_components: int = Field(default=0, ge=0, le=20)
+    """Also principal components of all people, found first: so many covariates PC1, PC2, ..."""
     site_indicators: bool = False
     """Also a covariate for each site but the first."""
     maf: float = Field(default=0.0, ge=0, le=0.5, allow_inf_nan=False)
@@ -55,7 +57,14 @@ class GwasSpec(AnalysisSpec):
     """With hits, also lambda."""
 
 
-def _plan(spec: GwasSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> AssociationPlan:
+def association_plan(spec: GwasSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> AssociationPlan:
+    """The plan of a regression on each variant.
+
+    Raises
+    ------
+    SpecError
+        A column or an option cannot be used so, or there are no genotypes.
+    """
     refuse_repeated(spec.covariates, "the covariates")
     if spec.phenotype in spec.covariates:
         raise SpecError(f"column {spec.phenotype!r} is the phenotype and cannot be a covariate, too")
@@ -105,7 +114,7 @@ ANALYSES = (
     Analysis(
         GwasSpec,
         AssociationPlan,
-        _plan,
+        association_plan,
         _columns,
         "Regress a phenotype on each variant and the covariates.",
         needs_genotypes=True,
