@@ -193,8 +193,9 @@ def test_inverse_and_solve(committee: Committee, kappa: int, f: int, order: int,
     assert np.abs(solved - np.linalg.solve(a, b)).max() < (c + 1) / 2 * (norm + 2) * 2.0**-f
 
 
-@pytest.mark.parametrize(("committee", "order"), [(THREE, 1), (THREE, 8), (FIVE, 5), (Committee(1, 0), 6)])
-@pytest.mark.parametrize("condition_bits", [6, 14])
+@pytest.mark.parametrize(
+    ("committee", "order", "condition_bits"), [(THREE, 1, 6), (THREE, 8, 14), (FIVE, 5, 14), (Committee(1, 0), 6, 6)]
+)
 def test_inverse_square_root(committee: Committee, order: int, condition_bits: int) -> None:
     rng = np.random.default_rng(order)
     f = inverse_square_root_bits(_headroom(committee, 64), condition_bits)

@@ -88,7 +88,14 @@ def truth(calls: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    ("committee", "sites"), [(Committee(1, 0), 1), (THREE, 2), (THREE, 3), (Committee(5, 2), 5)], ids=str
+    ("committee", "sites"),
+    [
+        (Committee(1, 0), 1),
+        (THREE, 2),
+        pytest.param(THREE, 3, marks=pytest.mark.long),
+        pytest.param(Committee(5, 2), 5, marks=pytest.mark.long),
+    ],
+    ids=str,
 )
 def test_separated_components_are_those_of_the_pooled_genotypes(committee: Committee, sites: int) -> None:
     calls = populations(sites)
