@@ -288,7 +288,7 @@ def test_own_sums_are_the_textbook_sums(monkeypatch: pytest.MonkeyPatch) -> None
     calls = rng.integers(-1, 3, (people, count)).astype(np.int8)
     y = rng.integers(0, 2, people).astype(float)
     basis, linear = rng.normal(size=(people, order)), rng.normal(size=people) * 3
-    null = LogisticNull(people, int(y.sum()), np.zeros(order), 1, y, linear, basis)
+    null = LogisticNull(people, int(y.sum()), np.zeros(order), 1, 1.0, y, linear, basis)
     alt = np.array([True, False, True, False])
     points = sums.Points(rng.normal(size=(count, order + 1)), rng.uniform(0.5, 1, count), rng.uniform(1, 2, count), alt)
     monkeypatch.setattr(sums, "_CHUNK_CELLS", 5 * count)
