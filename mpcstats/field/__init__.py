@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpcstats.field.blas import one_blas_thread
 from mpcstats.field.lagrange import import_mpyc, lagrange, mpyc_field
 from mpcstats.field.prime import M61, M127, Elements, PrimeField, WordSource, small_field
 
@@ -16,6 +17,7 @@ __all__ = [
     "import_mpyc",
     "lagrange",
     "mpyc_field",
+    "one_blas_thread",
     "small_field",
     "warm_up",
 ]

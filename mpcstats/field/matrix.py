@@ -17,14 +17,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
+from mpcstats.field.blas import one_blas_thread
 
 if TYPE_CHECKING:
     from mpcstats.field.prime import Elements, PrimeField
@@ -50,7 +49,7 @@ def matmul(field: PrimeField, a: Elements, b: Elements) -> Elements:
     a = np.broadcast_to(a, field._words_shape((*batch, *left[-2:])))
     b = np.broadcast_to(b, field._words_shape((*batch, *right[-2:])))
     out = field.zeros((*batch, left[-2], right[-1]))
-    with _one_blas_thread():
+    with one_blas_thread():
         for index in np.ndindex(batch):
             _add_in_limbs(field, np.ascontiguousarray(a[index]), np.ascontiguousarray(b[index]), out[index])
     return out
@@ -107,37 +106,3 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
-
-
-class _BlasThreads:
-    """How many products are under way, and what restores the threads of the BLAS after the last one."""
-
-    lock = threading.Lock()
-    controller: Any = None
-    under_way = 0
-    limit: Any = None
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Keep the BLAS on the calling thread.
-
-    Its own threads wait for each other in busy loops. Where parties share the cores of a machine that costs more than
-    ten times what it gains: measured, 256 x 256 x 256, 84 ms instead of 4.
-    """
-    state = _BlasThreads
-    with state.lock:
-        if state.controller is None:
-            from threadpoolctl import ThreadpoolController
-
-            state.controller = ThreadpoolController()
-        if not state.under_way:
-            state.limit = state.controller.limit(limits=1, user_api="blas")
-        state.under_way += 1
-    try:
-        yield
-    finally:
-        with state.lock:
-            state.under_way -= 1
-            if not state.under_way:
-                state.limit.restore_original_limits()

@@ -139,11 +139,11 @@ def test_threads_of_the_blas_are_as_before_even_when_products_overlap() -> None:
     inside: list[list[int]] = []
 
     def other() -> None:
-        with contextlib.suppress(ZeroDivisionError), matrix._one_blas_thread():
+        with contextlib.suppress(ZeroDivisionError), matrix.one_blas_thread():
             inside.append(_blas_threads())
             raise ZeroDivisionError
 
-    with matrix._one_blas_thread():
+    with matrix.one_blas_thread():
         thread = threading.Thread(target=other)
         thread.start()
         thread.join()

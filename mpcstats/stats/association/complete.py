@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.field import M127
+from mpcstats.field import M127, Elements
 from mpcstats.protocols import inner_product, sum_of_inputs
-from mpcstats.runtime import Session, Shared, concatenate, local
+from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.association.missing import corrected_sums, share_missing_terms
-from mpcstats.stats.association.own import own_products
 from mpcstats.stats.association.pooled_test import LinearTest
 from mpcstats.stats.association.statistics import Statistics
 
@@ -33,10 +32,9 @@ class BlockSums:
 
 
 async def pool_sums(
-    session: Session, test: LinearTest, calls: NDArray[np.int8] | None, size: int, dealers: tuple[int, ...]
+    session: Session, test: LinearTest, mine: Elements | None, size: int, dealers: tuple[int, ...]
 ) -> BlockSums:
-    """Pool a block; missing calls count 0. One round; reveals nothing."""
-    mine = None if calls is None else await local(session, own_products, test, calls, FRACTION)
+    """Pool a block, from `own_products` with FRACTION bits; missing calls count 0. One round; reveals nothing."""
     pooled = await sum_of_inputs(session, M127, mine, dealers, (test.order + 2, size), FRACTION)
     basis = concatenate([pooled[k].reshape(size, 1) for k in range(test.order)], axis=1)
     return BlockSums(basis, pooled[test.order], pooled[test.order + 1])

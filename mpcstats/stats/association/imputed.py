@@ -15,14 +15,13 @@ from mpcstats.errors import SpecError
 from mpcstats.field import M127, Elements
 from mpcstats.protocols import inner_product, sum_of_inputs
 from mpcstats.protocols.arithmetic import local_product, reshare
-from mpcstats.runtime import Session, Shared, concatenate, local
-from mpcstats.stats.association.own import own_sums
+from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.association.pooled_test import PooledTest
 from mpcstats.stats.association.statistics import Statistics
 
 Ints = NDArray[np.int64]
 
-__all__ = ["count_bits", "imputed_statistics"]
+__all__ = ["count_bits", "imputed_statistics", "sum_fraction"]
 
 _WHOLE = 60
 """Bits of c and of the fraction of sums together: squares of their products fill the field."""
@@ -35,10 +34,24 @@ def count_bits(people: int) -> int:
     return people.bit_length()
 
 
+def sum_fraction(people: int) -> int:
+    """Fraction bits of own sums.
+
+    Raises
+    ------
+    SpecError
+        More than 2^28 people.
+    """
+    fraction = _WHOLE - count_bits(people)
+    if fraction < _LEAST_FRACTION:
+        raise SpecError(f"{people:,} people are too many to impute missing genotypes")
+    return fraction
+
+
 async def imputed_statistics(
     session: Session,
     test: PooledTest,
-    calls: NDArray[np.int8] | None,
+    mine: Elements | None,
     copies: Shared,
     called: Shared | Ints,
     dealers: tuple[int, ...],
@@ -47,21 +60,15 @@ async def imputed_statistics(
 
     Parameters
     ----------
+    mine : elements or None
+        `own_sums` with `sum_fraction` fraction bits; None without data.
     copies : Shared (V,) in M127
         a.
     called : Shared (V,) in M127, or int64 (V,) where it is public
         c.
-
-    Raises
-    ------
-    SpecError
-        More than 2^28 people.
     """
     size, scale, weighted = copies.size, count_bits(test.people), test.weights is not None
-    fraction, rows = _WHOLE - scale, test.order + (1 if weighted else 0)
-    if fraction < _LEAST_FRACTION:
-        raise SpecError(f"{test.people:,} people are too many to impute missing genotypes")
-    mine = None if calls is None else await local(session, own_sums, test, calls, fraction)
+    fraction, rows = sum_fraction(test.people), test.order + (1 if weighted else 0)
     shape = (2 * rows + 2 if weighted else 2 * rows + 1, size)
     pooled = (await sum_of_inputs(session, M127, mine, dealers, shape, fraction)).with_fraction_bits(0)
     over_g, over_m = pooled[:rows], pooled[rows : 2 * rows]

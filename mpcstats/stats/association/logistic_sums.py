@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mpcstats.field import one_blas_thread
 from mpcstats.stats.association.logistic_null import LogisticNull
 
 __all__ = ["SCORE", "INFORMATION", "THIRD", "FOURTH", "Points", "own_sums", "positions", "symmetric_indices"]
@@ -87,8 +88,9 @@ def own_sums(null: LogisticNull, calls: NDArray[np.int8], points: Points, powers
     size = points.coefficients.shape[1]
     sums = {k: np.zeros((len(points.sigma), len(symmetric_indices(size, k)))) for k in powers}
     step = max(1, _CHUNK_CELLS // max(1, len(points.sigma)))
-    for start in range(0, len(calls), step):
-        _add_rows(null, calls[start : start + step], points, slice(start, start + step), sums)
+    with one_blas_thread():
+        for start in range(0, len(calls), step):
+            _add_rows(null, calls[start : start + step], points, slice(start, start + step), sums)
     scales = points.scales()
     for k, total in sums.items():
         for column, index in enumerate(symmetric_indices(size, k)):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
-from mpcstats.field import M127, Elements
+from mpcstats.field import M127, Elements, one_blas_thread
 from mpcstats.protocols import at_least, floor_shift, inner_product, multiply, sum_of_inputs, truncate
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.protocols.solve import NEWTON_STEPS, masked_openings, reciprocal_near_one, solve_near_identity
@@ -110,9 +110,10 @@ async def share_missing_terms(
 def _terms(model: NullModel, calls: NDArray[np.int8], rates: Floats) -> tuple[Floats, Floats]:
     """Own terms: exact (V, order (order + 1) + order + 3), and over the call rates (V, order + 1, order + 2)."""
     rows = np.column_stack([model.basis, model.residual])
-    own = _own_terms(rows, calls < 0)
     g = np.maximum(calls, 0).astype(np.float64)
-    u = (rows.T @ g / np.sqrt(model.people)).T
+    with one_blas_thread():
+        own = _own_terms(rows, calls < 0)
+        u = (rows.T @ g / np.sqrt(model.people)).T
     squares = np.einsum("ij,ij->j", g, g) / model.people
     most = own[:, : model.order].reshape(len(own), model.order * (model.order + 1))
     exact = np.column_stack([most, u, squares, own[:, model.order, model.order]])

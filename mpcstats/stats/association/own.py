@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.field import M127, Elements
+from mpcstats.field import M127, Elements, one_blas_thread
 from mpcstats.sharing.fixedpoint import encode
 from mpcstats.stats.association.pooled_test import PooledTest
 
@@ -61,5 +61,5 @@ def _squares(test: PooledTest, g: Floats) -> Floats:
 def _by_parts(sums: Callable[[NDArray[np.int8]], list[Floats]], calls: NDArray[np.int8]) -> Floats:
     people, variants = calls.shape
     step = max(1, _CELLS // max(1, people))
-    parts = [np.vstack(sums(calls[:, k : k + step])) for k in range(0, variants, step)]
-    return np.hstack(parts)
+    with one_blas_thread():  # a few rows: more threads would wait for each other
+        return np.hstack([np.vstack(sums(calls[:, k : k + step])) for k in range(0, variants, step)])

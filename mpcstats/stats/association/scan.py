@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from mpcstats.field import M61, M127, Elements, PrimeField
 from mpcstats.protocols import multiply, sum_of_inputs
-from mpcstats.runtime import Session, Shared, local
+from mpcstats.runtime import Session, Shared
+from mpcstats.stats.association.ahead import Ahead
 from mpcstats.stats.association.alleles import CALLED, PASSES, RARER, AlleleCounts, count_alleles
-from mpcstats.stats.association.complete import complete_statistics, partial_statistics, pool_sums
+from mpcstats.stats.association.complete import FRACTION, complete_statistics, partial_statistics, pool_sums
 from mpcstats.stats.association.genomic_control import Hidden
-from mpcstats.stats.association.imputed import count_bits, imputed_statistics
+from mpcstats.stats.association.imputed import count_bits, imputed_statistics, sum_fraction
 from mpcstats.stats.association.options import ScanOptions
+from mpcstats.stats.association.own import own_products, own_sums
 from mpcstats.stats.association.pooled_test import LinearTest, PooledTest
 from mpcstats.stats.association.scan_filters import ScanFilters
 from mpcstats.stats.association.statistics import Statistics
@@ -59,8 +61,13 @@ class Scan:
     statistics: bool = True
     filters: ScanFilters | None = None
 
+    def __post_init__(self) -> None:
+        self._count = 0
+        self._ahead = None if self.own is None else Ahead(self.session, self._own)
+
     def declare(self, count: int) -> None:
         """Enter what a scan of `count` variants opens in the manifest."""
+        self._count = count
         hits = self.options.release == "hits"
         which = "per hit" if hits else "per variant"
         entries = [(CALLED, "people with a call, pooled" + ("" if self._imputes else ", of every variant"))]
@@ -95,7 +102,7 @@ class Scan:
 
     async def block(self, start: int, stop: int) -> Block:
         """Scan some variants."""
-        calls = None if self.own is None else await local(self.session, self.own.read, start, stop)
+        calls, sums = await self._ahead.get(start, stop, self._count) if self._ahead is not None else (None, None)
         size = stop - start
         block = Block.empty(start, size)
         if self.options.release == "hits":
@@ -106,11 +113,11 @@ class Scan:
             block.observed = await counts.open_called(self.session)
             await self._open_alleles(block, counts, await self._filtered(calls, size, M61))
         if self._imputes:
-            found = await self._imputed(calls, block, counts)
+            found = await self._imputed(calls, sums, block, counts)
         else:
             if self.options.release == "hits":
                 block.observed = await counts.open_called(self.session)
-            found = await self._complete_cases(calls, block)
+            found = await self._complete_cases(calls, sums, block)
         if self.options.release == "hits":
             await self._open_hits(block, counts, found, await self._filtered(calls, size, M127))
         else:
@@ -126,8 +133,21 @@ class Scan:
         block.a1_is_alt = await counts.open_a1(self.session)
         block.passes = await counts.open_passes(self.session, block.observed, block.a1_is_alt, self._minimum, also)
 
+    def _own(self, start: int, stop: int) -> tuple[NDArray[np.int8], Elements]:
+        """Own calls and sums of a block."""
+        assert self.own is not None
+        calls = self.own.read(start, stop)
+        if self._imputes:
+            return calls, own_sums(self.test, calls, sum_fraction(self.test.people))
+        return calls, own_products(self.test, calls, FRACTION)
+
+    async def close(self) -> None:
+        """Nothing is made ahead any more."""
+        if self._ahead is not None:
+            await self._ahead.close()
+
     async def _imputed(
-        self, calls: NDArray[np.int8] | None, block: Block, counts: AlleleCounts
+        self, calls: NDArray[np.int8] | None, sums: Elements | None, block: Block, counts: AlleleCounts
     ) -> list[tuple[Ints, Statistics]]:
         session, test, size = self.session, self.test, block.observed.size
         if self.options.release == "hits":
@@ -136,16 +156,18 @@ class Scan:
         else:
             called = block.observed
             copies = await sum_of_inputs(session, M127, _copies(calls), self.dealers, (size,))
-        return [(np.arange(size), await imputed_statistics(session, test, calls, copies, called, self.dealers))]
+        return [(np.arange(size), await imputed_statistics(session, test, sums, copies, called, self.dealers))]
 
     # --- complete cases ---------------------------------------------------------------------------------------------
 
-    async def _complete_cases(self, calls: NDArray[np.int8] | None, block: Block) -> list[tuple[Ints, Statistics]]:
+    async def _complete_cases(
+        self, calls: NDArray[np.int8] | None, own: Elements | None, block: Block
+    ) -> list[tuple[Ints, Statistics]]:
         """Statistics of variants with and without missing calls, if they pass."""
         session, test, observed = self.session, self.test, block.observed
         assert isinstance(test, LinearTest)
         wanted = block.passes & (observed > test.order + 1)
-        sums = await pool_sums(session, test, calls, observed.size, self.dealers)
+        sums = await pool_sums(session, test, own, observed.size, self.dealers)
         found = []
         complete = np.flatnonzero(wanted & (observed == test.people))
         if complete.size:
@@ -227,7 +249,10 @@ async def scan_blocks(scan: Scan, count: int, store: BlockStore, inputs: bytes) 
     anew: it needs what was on shares."""
     scan.declare(count)
     anew = scan.options.release == "hits" and scan.options.genomic_control
-    await store.resumed(scan.session, inputs, count, scan.block_size, scan.block, anew)
+    try:
+        await store.resumed(scan.session, inputs, count, scan.block_size, scan.block, anew)
+    finally:
+        await scan.close()
 
 
 def rare_code(minimum: int, filters: VariantFilters) -> str:
