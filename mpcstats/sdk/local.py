@@ -27,6 +27,7 @@ from mpcstats.study.dictionary import Dictionary, infer_dictionary, load_diction
 from mpcstats.study.plan import make_plan
 from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.spec import AnalysisSpec, digest
+from mpcstats.study.variants import variant_digest
 from mpcstats.transport.memory import MemoryNetwork
 
 __all__ = ["LocalConsortium", "local"]
@@ -142,9 +143,10 @@ class LocalConsortium(Consortium):
             tables[name] = records.variants
         if not tables:
             raise DataError("no institution has genotypes")
+        digests = {name: variant_digest(table) for name, table in tables.items()}
         first, *rest = tables
         for name in rest:
-            if not tables[name].reset_index(drop=True).equals(tables[first].reset_index(drop=True)):
+            if digests[name] != digests[first]:
                 raise DataError(
                     f"the variant list ({len(tables[name])} variants) is not the one of {first} ({len(tables[first])})",
                     party=name,

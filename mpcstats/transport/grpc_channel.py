@@ -299,6 +299,9 @@ class GrpcChannel:
         try:
             await on_stream(stream.write(frame))
         except StreamBroken as broken:
+            # why a peer stopped may have arrived before its stream ended: the reader comes first
+            if stream.reader is not None and self._failure is None:
+                await asyncio.wait({stream.reader}, timeout=_ABORT_SECONDS)
             self.lost(peer, f"the connection broke while sending ({broken.status})")
             raise self._failure or TransportError("the session is closed") from None
 

@@ -51,7 +51,7 @@ def test_a_silent_party_is_still_named():
             await pass_round(session, b"x")
         if session.index != 2:
             assert caught.value.party == "party2"
-            assert 0.7 < time.monotonic() - start < 1.5
+            assert 0.7 < time.monotonic() - start < 1.9
         raise caught.value
 
     with pytest.raises(DeadlineExceeded):
