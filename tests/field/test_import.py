@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def fresh(program: str) -> str:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=300)
@@ -22,6 +24,7 @@ print(logging.root.level == logging.WARNING)
     assert fresh(program) == "True"
 
 
+@pytest.mark.long
 def test_compiled_arithmetic_needs_no_writable_folder() -> None:
     # a package of root's, run by a service account without a home
     program = """

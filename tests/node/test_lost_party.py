@@ -143,6 +143,7 @@ def test_a_killed_party_is_named_by_all_others_in_seconds(network):
     restart(network, "gamma")
 
 
+@pytest.mark.long
 def test_a_killed_coordinator_is_named_and_the_slots_are_free_again(network):
     before = {name: count_failures(network[name]) for name in ("alpha", "gamma")}
     run = Run(network["beta"])
@@ -155,6 +156,7 @@ def test_a_killed_coordinator_is_named_and_the_slots_are_free_again(network):
     restart(network, "beta")
 
 
+@pytest.mark.long
 def test_a_paused_party_is_named_at_the_deadline(network):
     before = count_failures(network["beta"])
     run = Run(network["alpha"])

@@ -161,7 +161,8 @@ def all_cells(largest: int, groups: int, points: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("step", "groups", "points", "largest"), [(2, 2, 2, 19), (3, 2, 1, 24), (2, 3, 1, 19), (5, 2, 1, 34), (5, 3, 1, 34)]
+    ("step", "groups", "points", "largest"),
+    [pytest.param(2, 2, 2, 19, marks=pytest.mark.long), (3, 2, 1, 24), (2, 3, 1, 19), (5, 2, 1, 34), (5, 3, 1, 34)],
 )
 def test_curves_of_groups_and_of_everybody_together_force_no_small_step(
     step: int, groups: int, points: int, largest: int
@@ -282,6 +283,7 @@ def test_long_curves_force_no_small_step(cohorts: list[list[int]], seed: int) ->
     assert forced == 0
 
 
+@pytest.mark.long
 def test_integer_programs_find_forced_steps_where_steps_are_narrower() -> None:
     rng = np.random.default_rng(22)
     cells = rng.poisson(rng.choice([0.4, 1.5, 4.0], (3, 5)))

@@ -113,7 +113,7 @@ def genotype_sites(
     return parties, traits, calls
 
 
-@pytest.mark.parametrize(("sites", "seed"), [(2, 1), (3, 2), (5, 3), (7, 4)])
+@pytest.mark.parametrize(("sites", "seed"), [(2, 1), (3, 2), (5, 3), pytest.param(7, 4, marks=pytest.mark.long)])
 def test_association_with_missing_calls_does_not_depend_on_the_split(tmp_path: Path, sites: int, seed: int) -> None:
     parties, traits, calls = genotype_sites(tmp_path, sites, seed)
     with ms.local(parties) as consortium:
@@ -157,7 +157,7 @@ def test_one_value_may_stand_without_a_list(lung: pd.DataFrame) -> None:
         assert consortium.kaplan_meier(time="time", event="status", event_values=1).medians["median"][0] == 310
 
 
-@pytest.mark.parametrize(("sites", "seed"), [(2, 1), (3, 2), (3, 6), (7, 4)])
+@pytest.mark.parametrize(("sites", "seed"), [(2, 1), (3, 2), (3, 6), pytest.param(7, 4, marks=pytest.mark.long)])
 def test_a_variant_that_the_covariates_explain_has_no_result(tmp_path: Path, sites: int, seed: int) -> None:
     parties, traits, calls = genotype_sites(tmp_path, sites, seed)
     # variant 0 has all its calls, variant 9 has not

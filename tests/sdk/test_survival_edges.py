@@ -239,6 +239,7 @@ def test_a_hundred_thousand_times() -> None:
     assert result.outcome.tables["at_times"]["at_risk"].item() == 50_001
 
 
+@pytest.mark.long
 def test_a_hundred_thousand_times_in_other_analyses() -> None:
     horizon = 100_000
     rng = np.random.default_rng(2)

@@ -226,6 +226,7 @@ def test_opens_what_it_declares_and_spends_the_masks_that_were_planned(parties: 
     assert sessions[0].accounts.masked_openings <= fit_masks(null.order, 5, "firth-fallback")
 
 
+@pytest.mark.long
 def test_steps_are_coarse_and_the_last_digits_of_results_are_random(monkeypatch: pytest.MonkeyPatch) -> None:
     people = kit.cohort(80, variants=4, covariates=1)
     seen: dict[str, list[tuple[np.ndarray, int]]] = {}

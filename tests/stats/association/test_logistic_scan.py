@@ -104,7 +104,10 @@ def test_fits_of_all_variants_are_those_of_statsmodels(people: kit.People) -> No
     assert table["ERRCODE"][7] == "CONST_OMITTED_ALLELE"
 
 
-@pytest.mark.parametrize("method", ["firth-fallback", "wald", "score"])
+@pytest.mark.parametrize(
+    "method",
+    ["firth-fallback", pytest.param("wald", marks=pytest.mark.long), pytest.param("score", marks=pytest.mark.long)],
+)
 def test_hits_are_those_of_the_score_test_and_alone_are_fitted(people: kit.People, method: Any) -> None:
     expected, seen = score_tests(people), {}
     threshold = float(np.sort(expected["p"])[3] * 1.01)

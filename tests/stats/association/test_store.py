@@ -88,6 +88,7 @@ def test_other_inputs_begin_anew(own: Cohort, tmp_path: Path, change: str) -> No
     pd.testing.assert_frame_equal(run(changed, tmp_path), run(changed, None), rtol=1e-9)
 
 
+@pytest.mark.long
 def test_hits_with_lambda_begin_anew_and_without_go_on(own: Cohort, tmp_path: Path) -> None:
     for genomic_control in (True, False):
         options = ScanOptions(missing="mean", release="hits", threshold=0.1, genomic_control=genomic_control)
