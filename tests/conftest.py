@@ -12,6 +12,7 @@ _LARGE = 5
 _FOLDERS = ("tests/protocols/", "tests/privacy/test_exact_circuits", "tests/runtime/test_mpyc")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests of large committees; tests that share running nodes stay in one process."""
     for item in items:

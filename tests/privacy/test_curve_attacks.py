@@ -162,7 +162,14 @@ def all_cells(largest: int, groups: int, points: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("step", "groups", "points", "largest"),
-    [pytest.param(2, 2, 2, 19, marks=pytest.mark.long), (3, 2, 1, 24), (2, 3, 1, 19), (5, 2, 1, 34), (5, 3, 1, 34)],
+    ("step", "groups", "points", "largest"),
+    [
+        pytest.param(2, 2, 2, 19, marks=pytest.mark.long),
+        (3, 2, 1, 24),
+        (2, 3, 1, 19),
+        (5, 2, 1, 34),
+        (5, 3, 1, 34),
+    ],
 )
 def test_curves_of_groups_and_of_everybody_together_force_no_small_step(
     step: int, groups: int, points: int, largest: int
