@@ -162,7 +162,6 @@ def all_cells(largest: int, groups: int, points: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("step", "groups", "points", "largest"),
-    ("step", "groups", "points", "largest"),
     [
         pytest.param(2, 2, 2, 19, marks=pytest.mark.long),
         (3, 2, 1, 24),
