@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 
+import pandas as pd
+
 from mpcstats.errors import SpecError
 from mpcstats.stats.contributions import Level
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.filters import check_filter, filter_columns, parse_filter
 
 __all__ = [
+    "needed_variants",
     "case_value",
     "check_where",
     "few_levels",
@@ -112,3 +115,20 @@ def case_value(name: str, dictionary: Dictionary) -> int:
         f"{column.title} cannot be a case/control phenotype: it must be boolean, 0/1, or 1/2 (2 is a case)",
         hint=f"code {name!r} as 0/1; a range of [0, 1] in the dictionary says so",
     )
+
+
+def needed_variants(dataset: str, variants: pd.DataFrame | None) -> pd.DataFrame:
+    """The variant table of an analysis that cannot do without.
+
+    Raises
+    ------
+    SpecError
+        The data set has no genotypes.
+    """
+    if variants is None or len(variants) == 0:
+        raise SpecError(
+            f"data set {dataset!r} has no genotypes",
+            hint="name a PLINK prefix or a VCF file: `genotypes` in party.toml, or "
+            'ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
+        )
+    return variants

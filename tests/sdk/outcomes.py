@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpcstats.stats.association_table import genomic_control_lambda
+from mpcstats.stats.association.linear_table import genomic_control_lambda
 from mpcstats.stats.kaplan_meier import rounded_tables, tables_from_counts
 from mpcstats.stats.logrank import logrank_test
 from mpcstats.stats.outcome import Outcome

@@ -88,6 +88,6 @@ def test_hits_are_plinks_hits(tmp_path: Path, how: str, variants: int | None, th
 
 
 def ms_lambda(table: pd.DataFrame) -> float:
-    from mpcstats.stats.association_table import genomic_control_lambda
+    from mpcstats.stats.association.linear_table import genomic_control_lambda
 
     return genomic_control_lambda(p=table["P"].to_numpy())

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mpcstats.node.analyses.base import KAPPA, NodeAnalysis, Run
 from mpcstats.node.checks import check_records
@@ -14,6 +13,7 @@ from mpcstats.node.datasource import Records
 from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
 from mpcstats.sharing.committee import MAX_PARTIES
+from mpcstats.stats.association.labels import unnamed_variants
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
 from mpcstats.stats.association.logistic import FitBlock, LogisticOptions, joint_logistic_scan
 from mpcstats.stats.association.logistic import plan_kappa as logistic_kappa
@@ -54,7 +54,7 @@ def prepare_association(
 
 async def _run(run: Run[GwasSpec, AssociationPlan, AssociationContribution]) -> Outcome:
     spec, ruling = run.spec, run.ruling
-    labels = _unlabelled(run.plan.variant_count) if run.variants is None else run.variants
+    labels = unnamed_variants(run.plan.variant_count) if run.variants is None else run.variants
     common: dict[str, Any] = {
         "missing": spec.missing,
         "release": spec.release,
@@ -91,11 +91,6 @@ async def _with_ancestry(
 
 def _with_conventions(outcome: Outcome, more: dict[str, str]) -> Outcome:
     return replace(outcome, conventions=outcome.conventions | more)
-
-
-def _unlabelled(count: int) -> pd.DataFrame:
-    """A party without data has no variant table: it numbers the variants."""
-    return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
 
 
 def _kappa(spec: GwasSpec, plan: AssociationPlan) -> int:

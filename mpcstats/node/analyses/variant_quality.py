@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 
 from mpcstats.node.analyses.base import KAPPA, NodeAnalysis, Run
 from mpcstats.node.checks import check_records
@@ -14,6 +13,7 @@ from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.association.contingency import ContingencyOptions, joint_contingency
 from mpcstats.stats.association.contingency_shares import MASKS_PER_VARIANT
+from mpcstats.stats.association.labels import unnamed_variants
 from mpcstats.stats.association.variant_filters import VariantFilters
 from mpcstats.stats.association.variant_quality import joint_variant_quality
 from mpcstats.stats.contributions.variants import VariantContribution, VariantPlan
@@ -46,19 +46,12 @@ def _prepare(
     return VariantContribution(group, people.read), people.report
 
 
-def _labels(variants: pd.DataFrame | None, count: int) -> pd.DataFrame:
-    """A party without data has no variant table: it numbers the variants."""
-    if variants is not None:
-        return variants
-    return pd.DataFrame({"chrom": "", "pos": 0, "id": [str(k + 1) for k in range(count)], "ref": "", "alt": ""})
-
-
 def _filters(spec: VariantQualitySpec | ContingencySpec) -> VariantFilters:
     return VariantFilters(maf=spec.maf, mac=spec.mac, geno=spec.geno, hwe=spec.hwe)
 
 
 async def _run_quality(run: Run[VariantQualitySpec, VariantPlan, VariantContribution]) -> Outcome:
-    labels = _labels(run.variants, run.plan.variant_count)
+    labels = unnamed_variants(run.plan.variant_count) if run.variants is None else run.variants
     return await joint_variant_quality(
         run.session, run.plan, run.own, run.dealers, run.ruling, _filters(run.spec), labels
     )
@@ -75,7 +68,7 @@ async def _run_contingency(run: Run[ContingencySpec, VariantPlan, VariantContrib
         fisher=spec.fisher,
         filters=_filters(spec),
     )
-    labels = _labels(run.variants, run.plan.variant_count)
+    labels = unnamed_variants(run.plan.variant_count) if run.variants is None else run.variants
     return await joint_contingency(run.session, run.plan, run.own, run.dealers, run.ruling, options, labels)
 
 

@@ -68,7 +68,7 @@ class GwasResult(Result):
         """Median chi-square over its expectation under the null."""
         if self.hits_alone or self.outcome.values.get("lambda_gc") is not None:
             return float(number(self.outcome.values["lambda_gc"]))
-        from mpcstats.stats.association_table import genomic_control_lambda
+        from mpcstats.stats.association.linear_table import genomic_control_lambda
 
         return genomic_control_lambda(p=self.table["P"].to_numpy(dtype=np.float64))
 
@@ -101,7 +101,7 @@ class GwasResult(Result):
             from mpcstats.stats.association.logistic_table import write_logistic
 
             return write_logistic(self.table, path)
-        from mpcstats.stats.association_table import write_plink
+        from mpcstats.stats.association.linear_table import write_plink
 
         return write_plink(self.table, path)
 

@@ -21,6 +21,8 @@ from mpcstats.stats.association.contingency_release import (
 )
 from mpcstats.stats.association.contingency_shares import margins_of, rarer_allele, significant
 from mpcstats.stats.association.contingency_tables import PLINK_NAMES, allelic_table, model_table
+from mpcstats.stats.association.labels import variant_labels
+from mpcstats.stats.association.linear_table import genomic_control_lambda
 from mpcstats.stats.association.pooled_counts import (
     Cohort,
     PooledCounts,
@@ -30,8 +32,6 @@ from mpcstats.stats.association.pooled_counts import (
     pool_counts,
 )
 from mpcstats.stats.association.variant_filters import VariantFilters, variants_that_pass
-from mpcstats.stats.association.variant_table import variant_labels
-from mpcstats.stats.association_table import genomic_control_lambda
 from mpcstats.stats.contributions.variants import VariantContribution, VariantPlan
 from mpcstats.stats.disclosure import Ruling, open_counts
 from mpcstats.stats.outcome import Outcome

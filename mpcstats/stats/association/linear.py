@@ -25,6 +25,7 @@ import pandas as pd
 
 from mpcstats.runtime import Session, local
 from mpcstats.stats.association.genomic_control import hidden_lambda
+from mpcstats.stats.association.linear_table import genomic_control_lambda, linear_table
 from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions, refuse_too_much
@@ -33,7 +34,6 @@ from mpcstats.stats.association.scan import Block, Scan, rare_code, scan_blocks
 from mpcstats.stats.association.scan_filters import ScanFilters
 from mpcstats.stats.association.site_indicators import with_site_indicators
 from mpcstats.stats.association.store import BlockStore, inputs_digest
-from mpcstats.stats.association_table import genomic_control_lambda, linear_table
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome

@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from mpcstats.errors import RangeError
+from mpcstats.stats.association.labels import tested_labels
+from mpcstats.stats.association.linear_table import LOG10_P
 from mpcstats.stats.association.logistic_fit import METHODS, SEPARATED, Fits
 from mpcstats.stats.association.plink_text import write_table
-from mpcstats.stats.association_table import LOG10_P
 
 __all__ = ["SUFFIXES", "logistic_columns", "logistic_table", "write_logistic"]
 
@@ -69,25 +70,17 @@ def logistic_table(
     """
     columns = logistic_columns(method, ci)
     alt = np.asarray(a1_is_alt, dtype=np.bool_)
-    table = pd.DataFrame(
-        {
-            "#CHROM": variants["chrom"].to_numpy(),
-            "POS": variants["pos"].to_numpy(dtype=np.int64),
-            "ID": variants["id"].to_numpy(),
-            "REF": variants["ref"].to_numpy(),
-            "ALT": variants["alt"].to_numpy(),
-            "A1": np.where(alt, variants["alt"].to_numpy(), variants["ref"].to_numpy()),
-            "FIRTH?": np.where(fits.firth, "Y", "N"),
-            "TEST": np.full(len(variants), "ADD", dtype=object),
-            "OBS_CT": np.asarray(observed, dtype=np.int64),
-            "OR": np.exp(fits.effect),
-            "LOG(OR)_SE": fits.standard_error,
-            "Z_STAT": fits.z,
-            "P": fits.p,
-            "ERRCODE": _codes(fits.errcode, alt),
-            LOG10_P: fits.log10_p,
-        }
-    )
+    numbers = {
+        "FIRTH?": np.where(fits.firth, "Y", "N"),
+        "OBS_CT": np.asarray(observed, dtype=np.int64),
+        "OR": np.exp(fits.effect),
+        "LOG(OR)_SE": fits.standard_error,
+        "Z_STAT": fits.z,
+        "P": fits.p,
+        "ERRCODE": _codes(fits.errcode, alt),
+        LOG10_P: fits.log10_p,
+    }
+    table = tested_labels(variants, alt).assign(**numbers)
     if ci is not None:
         reach = float(ndtri((1 + ci) / 2)) * fits.standard_error
         for name, bound in zip(_interval_names(ci), (fits.effect - reach, fits.effect + reach), strict=True):

@@ -19,12 +19,12 @@ import pandas as pd
 
 from mpcstats.runtime import Session
 from mpcstats.stats.association.genomic_control import hidden_lambda
+from mpcstats.stats.association.linear_table import NO_ERROR, genomic_control_lambda
 from mpcstats.stats.association.meta_scan import MetaBlock, MetaScan
 from mpcstats.stats.association.meta_table import meta_table
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions, refuse_too_much
 from mpcstats.stats.association.site_regression import LEAST_DEGREES
-from mpcstats.stats.association_table import NO_ERROR, genomic_control_lambda
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import gammaincc
 
-from mpcstats.stats.association_table import LOG10_P, NO_ERROR
+from mpcstats.stats.association.labels import tested_labels
+from mpcstats.stats.association.linear_table import LOG10_P, NO_ERROR
 from mpcstats.stats.tails import log_normal_two_sided, normal_two_sided
 
 __all__ = ["META_COLUMNS", "meta_table"]
@@ -76,13 +77,6 @@ def meta_table(
         i2 = np.where(q > 0, np.maximum(0.0, 1 - freedom / q), 0.0) * 100
     sign = np.where(a1_is_alt, 1.0, -1.0)
     columns = {
-        "#CHROM": variants["chrom"].to_numpy(),
-        "POS": variants["pos"].to_numpy(dtype=np.int64),
-        "ID": variants["id"].to_numpy(),
-        "REF": variants["ref"].to_numpy(),
-        "ALT": variants["alt"].to_numpy(),
-        "A1": np.where(a1_is_alt, variants["alt"].to_numpy(), variants["ref"].to_numpy()),
-        "TEST": np.full(len(variants), "ADD", dtype=object),
         "OBS_CT": people,
         "SITES": sites,
         "BETA": sign * effect,
@@ -95,4 +89,4 @@ def meta_table(
         "I2": np.where(np.isnan(q), np.nan, i2),
         "ERRCODE": codes,
     }
-    return pd.DataFrame(columns)[list(META_COLUMNS)]
+    return tested_labels(variants, a1_is_alt).assign(**columns)[list(META_COLUMNS)]

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.runtime import Session, local
+from mpcstats.stats.association.labels import variant_labels
 from mpcstats.stats.association.pooled_counts import (
     Cohort,
     PooledCounts,
@@ -16,7 +17,7 @@ from mpcstats.stats.association.pooled_counts import (
     pool_counts,
 )
 from mpcstats.stats.association.variant_filters import VariantFilters, variants_that_pass
-from mpcstats.stats.association.variant_table import genotype_table, hardy_table, variant_labels
+from mpcstats.stats.association.variant_table import genotype_table, hardy_table
 from mpcstats.stats.contributions.variants import VariantContribution, VariantPlan
 from mpcstats.stats.disclosure import Ruling, open_counts
 from mpcstats.stats.outcome import Outcome

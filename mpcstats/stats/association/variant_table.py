@@ -1,4 +1,4 @@
-"""Tables of quality control and of contingency tests: labels of variants, and columns of PLINK from opened counts."""
+"""Tables of quality control and of contingency tests: columns of PLINK from opened counts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from numpy.typing import NDArray
 
 from mpcstats.stats.association.exact_tests import hardy_exact
 
-__all__ = ["genotype_table", "hardy_table", "rarer_first", "variant_labels"]
+__all__ = ["genotype_table", "hardy_table", "rarer_first"]
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-def variant_labels(variants: pd.DataFrame) -> pd.DataFrame:
-    """Columns #CHROM, POS, ID, REF, ALT."""
-    names = {"chrom": "#CHROM", "pos": "POS", "id": "ID", "ref": "REF", "alt": "ALT"}
-    return pd.DataFrame({new: variants[old].to_numpy() for old, new in names.items()})
 
 
 def rarer_first(counts: Counts, labels: pd.DataFrame) -> tuple[Counts, NDArray[np.object_], NDArray[np.object_]]:

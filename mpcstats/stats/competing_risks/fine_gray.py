@@ -25,12 +25,12 @@ from mpcstats.stats.competing_risks.sandwich import sandwich
 from mpcstats.stats.competing_risks.weighted import OwnFineGray, WeightedRisk
 from mpcstats.stats.contributions.fine_gray import FineGrayContribution, FineGrayPlan
 from mpcstats.stats.cox.by_site import BySite
-from mpcstats.stats.cox.cohort import Cohort, survey
+from mpcstats.stats.cox.cohort import Cohort
 from mpcstats.stats.cox.event_table import EventTable
 from mpcstats.stats.cox.joint import plan_kappa as cox_kappa
-from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse, newton
+from mpcstats.stats.cox.maximum import maximum, standardised
+from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse
 from mpcstats.stats.cox.options import CoxOptions
-from mpcstats.stats.cox.pooled import COEFFICIENT_BITS
 from mpcstats.stats.cox.pooled_model import Pooled, pooled_model
 from mpcstats.stats.cox.release import Digits
 from mpcstats.stats.cox.sites import Cells
@@ -79,18 +79,9 @@ async def joint_fine_gray(
     """
     if plan.strata or plan.entry is not None:
         raise SpecError("a Fine-Gray regression has no strata of the data, and nobody in it enters late")
-    scaled = None if own is None else await local(session, own.scaled, plan)
-    cohort = await survey(session, plan, scaled, own, dealers, ruling)
-    z = None if scaled is None else (scaled - cohort.middle) / cohort.spread
+    cohort, z = await standardised(session, plan, own, dealers, ruling)
     run = await _prepare(session, plan, own, dealers, ruling, options, cohort, z)
-    fit = await newton(
-        run.model.evaluate,
-        plan.covariates,
-        cohort.ranges[1] - cohort.ranges[0],
-        2.0**-COEFFICIENT_BITS,
-        run.digits.relative,
-    )
-    session.progress(f"{fit.iterations} iterations")
+    fit = await maximum(session, run.model, plan, cohort, run.digits)
     return await _finish(run, fit)
 
 

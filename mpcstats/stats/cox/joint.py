@@ -15,15 +15,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.runtime import Session, local
+from mpcstats.runtime import Session
 from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox.by_site import BySite
-from mpcstats.stats.cox.cohort import Cohort, survey
+from mpcstats.stats.cox.cohort import Cohort
 from mpcstats.stats.cox.event_table import open_events
 from mpcstats.stats.cox.extras import baseline, concordance, hazards_proportional, robust_covariance
-from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse, newton
+from mpcstats.stats.cox.maximum import maximum, standardised
+from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse
 from mpcstats.stats.cox.options import CoxOptions
-from mpcstats.stats.cox.pooled import COEFFICIENT_BITS
 from mpcstats.stats.cox.pooled_model import HIDDEN_TIES, Pooled, masked_openings, pooled_model
 from mpcstats.stats.cox.release import Digits
 from mpcstats.stats.cox.run import Run
@@ -83,18 +83,9 @@ async def joint_cox(
     RangeError
         The ranges of the covariates leave too few digits.
     """
-    scaled = None if own is None else await local(session, own.scaled, plan)
-    cohort = await survey(session, plan, scaled, own, dealers, ruling)
-    z = None if scaled is None else (scaled - cohort.middle) / cohort.spread
+    cohort, z = await standardised(session, plan, own, dealers, ruling)
     run = await _prepare(session, plan, own, dealers, ruling, options, cohort, z)
-    fit = await newton(
-        run.model.evaluate,
-        plan.covariates,
-        cohort.ranges[1] - cohort.ranges[0],
-        2.0**-COEFFICIENT_BITS,
-        run.digits.relative,
-    )
-    session.progress(f"{fit.iterations} iterations")
+    fit = await maximum(session, run.model, plan, cohort, run.digits)
     return await _finish(run, fit)
 
 

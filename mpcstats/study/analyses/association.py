@@ -13,7 +13,7 @@ from mpcstats.stats.association.thresholds import SMALLEST_P as SMALLEST_HWE
 from mpcstats.stats.contributions.association import MAX_COVARIATES, MAX_FEW, AssociationPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Dictionary
-from mpcstats.study.planning import case_value, few_levels, numeric_or_boolean, refuse_repeated, scale
+from mpcstats.study.planning import case_value, few_levels, needed_variants, numeric_or_boolean, refuse_repeated, scale
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.study.variants import variant_digest
 from mpcstats.types import LARGEST_COUNT
@@ -74,11 +74,7 @@ def association_plan(spec: GwasSpec, dictionary: Dictionary, variants: pd.DataFr
     phenotype = numeric_or_boolean(dictionary.column(spec.phenotype), f"the phenotype of a {spec.model} model")
     case = case_value(spec.phenotype, dictionary) if spec.model == "logistic" else None
     covariates = [numeric_or_boolean(dictionary.column(name), "a covariate") for name in spec.covariates]
-    if variants is None or len(variants) == 0:
-        raise SpecError(
-            f"data set {spec.dataset!r} has no genotypes",
-            hint='give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
-        )
+    variants = needed_variants(spec.dataset, variants)
     scales = [scale(column, "an association") for column in covariates]
     # a case is 1, a control 0, however they are coded
     scales.insert(0, (0.5, 0.5) if case is not None else scale(phenotype, "an association"))

@@ -12,6 +12,7 @@ from mpcstats.stats.association.principal_components import MAX_COLUMNS
 from mpcstats.stats.contributions.variants import VariantPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Dictionary
+from mpcstats.study.planning import needed_variants
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.study.variants import variant_digest
 
@@ -42,11 +43,7 @@ def _plan(spec: PrincipalComponentsSpec, _dictionary: Dictionary, variants: pd.D
             f"{spec.components} components and {spec.oversampling} directions beside them are more than {MAX_COLUMNS}",
             hint=f"oversampling={MAX_COLUMNS - spec.components}",
         )
-    if variants is None or len(variants) == 0:
-        raise SpecError(
-            f"data set {spec.dataset!r} has no genotypes",
-            hint='give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
-        )
+    variants = needed_variants(spec.dataset, variants)
     return VariantPlan(variant_count=len(variants), variant_digest=variant_digest(variants))
 
 

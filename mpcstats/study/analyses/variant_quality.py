@@ -12,7 +12,7 @@ from mpcstats.stats.association.thresholds import SMALLEST_P
 from mpcstats.stats.contributions.variants import VariantPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Dictionary
-from mpcstats.study.planning import case_value
+from mpcstats.study.planning import case_value, needed_variants
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.study.variants import variant_digest
 from mpcstats.types import LARGEST_COUNT
@@ -68,11 +68,7 @@ def _quality_plan(
 ) -> VariantPlan:
     if 0 < spec.hwe < SMALLEST_P:
         raise SpecError(f"hwe = {spec.hwe:g} is too small: 0 for no filter, or from {SMALLEST_P:g} up")
-    if variants is None or len(variants) == 0:
-        raise SpecError(
-            f"data set {spec.dataset!r} has no genotypes",
-            hint='give a PLINK prefix, for example ms.Dataset("traits.csv", genotypes="chr10", id="IID")',
-        )
+    variants = needed_variants(spec.dataset, variants)
     return VariantPlan(
         variant_count=len(variants),
         variant_digest=variant_digest(variants),

@@ -14,8 +14,8 @@ from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.association.genomic_control import LARGEST_LAMBDA
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
+from mpcstats.stats.association.linear_table import genomic_control_lambda
 from mpcstats.stats.association.options import ScanOptions
-from mpcstats.stats.association_table import genomic_control_lambda
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome

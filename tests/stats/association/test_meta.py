@@ -12,10 +12,10 @@ from scipy.stats import chi2, norm
 from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
+from mpcstats.stats.association.linear_table import genomic_control_lambda
 from mpcstats.stats.association.meta import joint_meta_analysis
 from mpcstats.stats.association.options import ScanOptions
 from mpcstats.stats.association.site_regression import estimate
-from mpcstats.stats.association_table import genomic_control_lambda
 from mpcstats.stats.contributions.association import AssociationContribution, AssociationPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome

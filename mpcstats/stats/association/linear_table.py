@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaln, ndtri
 
 from mpcstats.errors import RangeError
+from mpcstats.stats.association.labels import tested_labels
+from mpcstats.stats.association.plink_text import write_table
 
 __all__ = [
     "LOG10_P",
@@ -102,22 +104,8 @@ def linear_table(
     full = {name: np.full(count, np.nan) for name in columns}
     for name, values in columns.items():
         full[name][usable] = values
-    table = pd.DataFrame(
-        {
-            "#CHROM": variants["chrom"].to_numpy(),
-            "POS": variants["pos"].to_numpy(dtype=np.int64),
-            "ID": variants["id"].to_numpy(),
-            "REF": variants["ref"].to_numpy(),
-            "ALT": variants["alt"].to_numpy(),
-            "A1": np.where(
-                np.asarray(a1_is_alt, dtype=np.bool_), variants["alt"].to_numpy(), variants["ref"].to_numpy()
-            ),
-            "TEST": np.full(count, "ADD", dtype=object),
-            "OBS_CT": np.asarray(observed, dtype=np.int64),
-            **full,
-            "ERRCODE": codes,
-        }
-    )
+    numbers = {"OBS_CT": np.asarray(observed, dtype=np.int64), **full, "ERRCODE": codes}
+    table = tested_labels(variants, a1_is_alt).assign(**numbers)
     return table[[*PLINK_COLUMNS, LOG10_P]]
 
 
@@ -172,17 +160,7 @@ def write_plink(table: pd.DataFrame, path: str | Path) -> Path:
 
     P below the smallest double is printed from LOG10_P, e.g. 4.21e-412.
     """
-    target = Path(path)
-    printed = {name: table[name].astype(str).tolist() for name in PLINK_COLUMNS[:7]}
-    printed["OBS_CT"] = ["NA" if pd.isna(n) else str(int(n)) for n in table["OBS_CT"]]
-    for name in ("BETA", "SE", "T_STAT"):
-        printed[name] = [_print(x) for x in table[name].tolist()]
-    printed["P"] = [_print_p(p, log) for p, log in zip(table["P"].tolist(), table[LOG10_P].tolist(), strict=True)]
-    printed["ERRCODE"] = table["ERRCODE"].astype(str).tolist()
-    rows = zip(*(printed[name] for name in PLINK_COLUMNS), strict=True)
-    text = "\t".join(PLINK_COLUMNS) + "\n" + "".join("\t".join(row) + "\n" for row in rows)
-    target.write_text(text, encoding="utf-8", newline="\n")
-    return target
+    return write_table(table, PLINK_COLUMNS, path, LOG10_P)
 
 
 def _per_variant(values: ArrayLike, count: int) -> Floats:
@@ -251,17 +229,3 @@ def _log_tail(square: Floats, freedom: Floats) -> Floats:
         if bool(np.all(np.abs(step - 1) < 1e-15)):
             break
     return np.asarray(front + np.log(fraction), dtype=np.float64)
-
-
-def _print(value: float) -> str:
-    return "NA" if math.isnan(value) else f"{value:.6g}"
-
-
-def _print_p(p: float, log10_p: float) -> str:
-    if p >= 1e-300 or not math.isfinite(log10_p):
-        return _print(p)
-    exponent = math.floor(-log10_p)
-    digits = f"{10 ** (-log10_p - exponent):.6g}"
-    if digits == "10":
-        digits, exponent = "1", exponent + 1
-    return f"{digits}e{exponent}"

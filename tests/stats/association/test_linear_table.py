@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import RangeError
-from mpcstats.stats.association_table import (
+from mpcstats.stats.association.linear_table import (
     LOG10_P,
     PLINK_COLUMNS,
     determinant,
@@ -25,9 +25,9 @@ from mpcstats.stats.association_table import (
     write_plink,
 )
 
-from .r_truth import SHARED
+from tests.stats.r_truth import SHARED
 
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 
 
 def sums(genotypes: np.ndarray, trait: np.ndarray, covariates: np.ndarray) -> tuple[np.ndarray, ...]:
