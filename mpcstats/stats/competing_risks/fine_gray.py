@@ -28,7 +28,7 @@ from mpcstats.stats.cox.by_site import BySite
 from mpcstats.stats.cox.cohort import Cohort
 from mpcstats.stats.cox.event_table import EventTable
 from mpcstats.stats.cox.joint import plan_kappa as cox_kappa
-from mpcstats.stats.cox.maximum import maximum, standardised
+from mpcstats.stats.cox.maximum import maximum, rounding_lines, standardised
 from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse
 from mpcstats.stats.cox.options import CoxOptions
 from mpcstats.stats.cox.pooled_model import Pooled, pooled_model
@@ -155,4 +155,5 @@ async def _finish(run: Run, fit: Fit) -> Outcome:
     tables["covariance"].insert(0, "term", list(plan.covariates))
     at_limit = isinstance(model, Pooled) and await model.beyond_limit(fit.beta)
     conventions = conventions_of(run, fit, at_limit, middle is not None)
-    return Outcome("fine-gray", tables, values_of(run, fit, logs, at_limit), conventions, run.withheld)
+    withheld = [*run.withheld, *rounding_lines(run.ruling)]
+    return Outcome("fine-gray", tables, values_of(run, fit, logs, at_limit), conventions, withheld)

@@ -21,7 +21,7 @@ from mpcstats.stats.cox.by_site import BySite
 from mpcstats.stats.cox.cohort import Cohort
 from mpcstats.stats.cox.event_table import open_events
 from mpcstats.stats.cox.extras import baseline, concordance, hazards_proportional, robust_covariance
-from mpcstats.stats.cox.maximum import maximum, standardised
+from mpcstats.stats.cox.maximum import maximum, rounding_lines, standardised
 from mpcstats.stats.cox.newton import EVALUATIONS, Fit, inverse
 from mpcstats.stats.cox.options import CoxOptions
 from mpcstats.stats.cox.pooled_model import HIDDEN_TIES, Pooled, masked_openings, pooled_model
@@ -155,5 +155,9 @@ async def _finish(run: Run, fit: Fit) -> Outcome:
     if options.concordance:
         values |= await concordance(run, fit)
     return Outcome(
-        "cox", tables, values, conventions_of(run, fit, bool(values.get("predictor_at_limit"))), run.withheld
+        "cox",
+        tables,
+        values,
+        conventions_of(run, fit, bool(values.get("predictor_at_limit"))),
+        [*run.withheld, *rounding_lines(run.ruling)],
     )

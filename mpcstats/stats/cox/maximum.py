@@ -15,7 +15,7 @@ from mpcstats.stats.cox.pooled_model import Pooled
 from mpcstats.stats.cox.release import Digits
 from mpcstats.stats.disclosure import Ruling
 
-__all__ = ["maximum", "standardised"]
+__all__ = ["maximum", "rounding_lines", "standardised"]
 
 
 async def standardised(
@@ -33,3 +33,10 @@ async def maximum(session: Session, model: BySite | Pooled, plan: CoxPlan, cohor
     fit = await newton(model.evaluate, plan.covariates, width, 2.0**-COEFFICIENT_BITS, digits.relative)
     session.progress(f"{fit.iterations} iterations")
     return fit
+
+
+def rounding_lines(ruling: Ruling) -> list[str]:
+    """What is said where numbers of people and events are rounded."""
+    if ruling.rules.rounding_base == 1:
+        return []
+    return [f"numbers of people and events are rounded ({ruling.cite('rounding_base')})"]

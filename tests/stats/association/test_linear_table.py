@@ -24,7 +24,6 @@ from mpcstats.stats.association.linear_table import (
     p_of_t,
     write_plink,
 )
-
 from tests.stats.r_truth import SHARED
 
 DATA = Path(__file__).parents[2] / "data"

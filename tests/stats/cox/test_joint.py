@@ -181,6 +181,7 @@ def test_what_standard_rules_withhold_of_pooled_risk_sets() -> None:
     check(outcome, p, p.stratum, outcome.values["ties"], rtol=1e-6)
     assert outcome.values["people"] % 5 == outcome.values["events"] % 5 == 0
     withheld = "\n".join(outcome.withheld)
+    assert "numbers of people and events are rounded (rounding_base = 5" in withheld
     assert "'km' of time needs the exact curve" in withheld
     assert "robust standard errors" in withheld
     assert "the baseline hazard needs the exact curve" in withheld
