@@ -28,10 +28,10 @@ from mpcstats.stats.association.contingency_shares import (
 )
 from mpcstats.stats.association.contingency_tables import PLINK_NAMES, TESTS, allelic_table, model_table
 from mpcstats.stats.association.exact_tests import fisher_exact, hardy_exact, hardy_exact_log
+from mpcstats.stats.association.labels import variant_labels
 from mpcstats.stats.association.pooled_counts import Cohort, PooledCounts, pool_counts
 from mpcstats.stats.association.thresholds import chi_square_threshold
 from mpcstats.stats.association.variant_filters import VariantFilters, variants_that_pass
-from mpcstats.stats.association.variant_table import variant_labels
 from mpcstats.stats.association.wide_compare import beyond_threshold, threshold_bits
 from mpcstats.testing.network import run_parties
 from tests.stats.association.variants import labelled
