@@ -22,6 +22,7 @@ from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log
+from mpcstats.node.memory import give_memory_back
 from mpcstats.node.participation import House
 from mpcstats.node.site import Site
 from mpcstats.node.stderr_watch import watch_stderr
@@ -69,6 +70,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     from mpcstats.field import warm_up
     from mpcstats.node.execution import execute
 
+    give_memory_back()
     config = directory.config
     identity, roster = directory.identity(), directory.roster()
     directory.policy()

@@ -11,7 +11,7 @@ from mpcstats.errors import SpecError
 __all__ = ["VARIANT_COLUMNS", "variant_digest"]
 
 VARIANT_COLUMNS = ("chrom", "pos", "id", "ref", "alt")
-_DIGEST_BLOCK = 1 << 16
+_DIGEST_BLOCK = 1 << 13
 
 
 def variant_digest(variants: pd.DataFrame) -> str:

@@ -25,7 +25,7 @@ import pandas as pd
 
 from mpcstats.runtime import Session, local
 from mpcstats.stats.association.genomic_control import hidden_lambda
-from mpcstats.stats.association.linear_table import genomic_control_lambda, linear_table
+from mpcstats.stats.association.linear_table import lambda_in_place, linear_table
 from mpcstats.stats.association.missing import missing_openings
 from mpcstats.stats.association.null_model import NullModel, fit_null_model
 from mpcstats.stats.association.options import ScanOptions, refuse_too_much
@@ -124,8 +124,9 @@ def _released(
     writer: TableWriter | None,
 ) -> _Released:
     """The rows of all blocks, one block after the other."""
-    rows, p_values, rare, others = writer or TableWriter(), [], 0, 0
+    rows, rare, others = writer or TableWriter(), 0, 0
     hits = options.release == "hits"
+    p_values, known = np.empty(0 if hits else len(variants)), 0
     for block in store.each():
         part = variants.iloc[block.start : block.start + len(block.passes)]
         frame = _table(model, block, part, minimum, options)
@@ -134,10 +135,11 @@ def _released(
             frame = frame[block.shown]
         else:
             rare += int((~block.passes).sum())
-            p_values.append(frame["P"].to_numpy()[(frame["ERRCODE"] == ".").to_numpy()])
+            p = frame["P"].to_numpy()[(frame["ERRCODE"] == ".").to_numpy()]
+            p_values[known : known + p.size] = p
+            known += p.size
         rows.append(frame.reset_index(drop=True))
-    known = np.concatenate([np.zeros(0), *p_values])
-    lam = float(genomic_control_lambda(p=known)) if known.size else None
+    lam = lambda_in_place(p_values[:known]) if known else None
     return _Released(rows.finish(), rare, others, lam)
 
 

@@ -1,0 +1,25 @@
+"""A node lives long, and reads long lists of which it keeps little: freed memory goes back to the operating system."""
+
+from __future__ import annotations
+
+import ctypes
+
+__all__ = ["give_memory_back"]
+
+_ARENAS, _THRESHOLD = -8, -3
+"""M_ARENA_MAX and M_MMAP_THRESHOLD of glibc's mallopt(3)."""
+
+
+def give_memory_back() -> None:
+    """Large arrays get pages of their own, which are gone with them; by default glibc raises the size from which that
+    is so with every one that is freed, up to 32 MiB, and keeps a heap per thread. Arrow uses malloc, too.
+
+    Does nothing where malloc is not glibc's.
+    """
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(ctypes.c_int(_THRESHOLD), ctypes.c_int(1 << 18))
+        mallopt(ctypes.c_int(_ARENAS), ctypes.c_int(2))
