@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
-__all__ = ["give_memory_back"]
+__all__ = ["give_memory_back", "trim"]
 
 _ARENAS, _THRESHOLD = -8, -3
 """M_ARENA_MAX and M_MMAP_THRESHOLD of glibc's mallopt(3)."""
@@ -19,7 +20,18 @@ def give_memory_back() -> None:
     import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _glibc("mallopt")
     if mallopt is not None:
         mallopt(ctypes.c_int(_THRESHOLD), ctypes.c_int(1 << 18))
         mallopt(ctypes.c_int(_ARENAS), ctypes.c_int(2))
+
+
+def trim() -> None:
+    """Free pages between what is in use go back now; after work that made many small objects."""
+    malloc_trim = _glibc("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(ctypes.c_size_t(0))
+
+
+def _glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None)

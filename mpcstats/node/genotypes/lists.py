@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.genotypes.base import size_and_time
+from mpcstats.node.memory import trim
 from mpcstats.node.tables import MAX_ROWS, read_text_rows, unreadable
 from mpcstats.study.variants import VARIANT_COLUMNS
 
@@ -229,6 +230,7 @@ def _variants(path: Path, party: str, parse: Callable[[bytes], Any]) -> pd.DataF
     if variants is None:
         _last.clear()
         variants = _last[key] = _read_variants(path, party, parse)
+        trim()
     return variants
 
 

@@ -17,6 +17,7 @@ from mpcstats.node.tables import unreadable
 __all__ = ["BedGenotypes", "open_bed", "write_bed"]
 
 _START = b"\x6c\x1b\x01"  # magic, then "variant by variant"
+_CHECKED = 500
 _MISSING = -127  # bed-reader's int8 code
 _CODES = np.array([1, 3, 2, 0], dtype=np.uint8)  # of -1, 0, 1, 2 copies
 
@@ -62,6 +63,7 @@ def open_bed(prefix: Path, party: str) -> BedGenotypes:
     variants = read_bim(bim, party)
     _check_magic(bed, party)
     _check_size(bed, len(samples), len(variants), party)
+    _check_padding(bed, len(samples), len(variants), party)
     return BedGenotypes(samples, variants, party, "the fam file", "the bim file", prefix)
 
 
@@ -101,6 +103,28 @@ def _check_size(bed: Path, people: int, variants: int, party: str) -> None:
         raise DataError(
             f"{bed.name} has {found:,} bytes, but {people:,} people in the fam file and {variants:,} variants in the "
             f"bim file need {expected:,}: the three files do not belong together, or the bed file is truncated",
+            party=party,
+            hint="copy all three files again from where they were made",
+        )
+
+
+def _check_padding(bed: Path, people: int, variants: int, party: str) -> None:
+    """Four people share a byte, so the size tells their number to within three. What is beyond the last one is zero by
+    the format: if it is not, people are missing in the list. Some variants are enough to see it."""
+    left = people % 4
+    if not left or not variants:
+        return
+    try:
+        with bed.open("rb") as file:
+            content = np.memmap(file, np.uint8, "r", len(_START), (variants, math.ceil(people / 4)))
+            some = np.unique(np.linspace(0, variants - 1, min(variants, _CHECKED)).astype(np.intp))
+            more = int(np.count_nonzero(content[some, -1] >> 2 * left))
+    except OSError as error:
+        unreadable(bed, error, party)
+    if more:
+        raise DataError(
+            f"{bed.name} has calls of more than the {people:,} people in the fam file: the three files do not belong "
+            "together",
             party=party,
             hint="copy all three files again from where they were made",
         )

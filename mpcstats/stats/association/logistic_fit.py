@@ -5,7 +5,7 @@ information (and for Firth the additive third-order sums) over their people; the
 is opened, coarsely: its digits below 2^-16 of a standard error are random. Coefficients are in units of the standard
 error at the null model, to a factor of two. When the public steps say that one more step is enough, that step is made
 on shares, and effect and variance of the variant alone are opened: to about 1e-11 standard errors for Wald, 1e-9 for
-Firth, and 1e-8 where single people carry the allele.
+Firth, and 1e-7 where single people carry the allele.
 
 People without a call leave the sums of a variant (PLINK's complete cases). What goes wrong with a variant gives it a
 code, as PLINK 2 names them, and never ends the batch.
