@@ -10,6 +10,7 @@ import pandas as pd
 from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasource import Dataset, load, load_genotypes
+from mpcstats.node.memory import trim
 from mpcstats.node.preparation import Preparation, prepare_with_report
 from mpcstats.node.study_list import read_study_list
 from mpcstats.stats.contributions import Contribution, Plan
@@ -94,6 +95,7 @@ class Site:
         records = load(_source(spec, dataset), self._name, dictionary, self._directory.genotype_cache)
         plan = _plan(spec, dictionary, records.variants)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
+        trim()  # reading takes memory that the run does not need
         return Prepared(plan=plan, contribution=contribution, rules=rules, variants=records.variants, report=report)
 
     def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
