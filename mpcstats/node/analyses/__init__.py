@@ -11,6 +11,7 @@ from mpcstats.node.analyses import (
     exact_time,
     fine_gray,
     gwas_meta,
+    regression,
     sample_overlap,
     survival,
     variant_quality,
@@ -32,6 +33,7 @@ FAMILIES = (
     sample_overlap,
     components,
     gwas_meta,
+    regression,
 )
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {

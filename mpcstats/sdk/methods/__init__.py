@@ -10,6 +10,7 @@ from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.gwas_meta import MetaMethods
+from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.variant_quality import VariantMethods
@@ -29,5 +30,6 @@ class AnalysisMethods(
     OverlapMethods,
     ComponentMethods,
     MetaMethods,
+    RegressionMethods,
 ):
     """All analyses that a consortium answers."""

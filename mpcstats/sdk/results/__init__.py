@@ -15,6 +15,7 @@ from mpcstats.sdk.results import (
     exact_time,
     fine_gray,
     gwas_meta,
+    regression,
     sample_overlap,
     survival,
     variant_quality,
@@ -28,6 +29,7 @@ from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.gwas_meta import GwasMetaResult
+from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
@@ -41,11 +43,13 @@ __all__ = [
     "CumulativeIncidenceResult",
     "ExactTimeResult",
     "FineGrayResult",
+    "GlmResult",
     "GrayResult",
     "GwasMetaResult",
     "GwasResult",
     "KaplanMeierResult",
     "LogrankResult",
+    "OlsResult",
     "PrincipalComponentsResult",
     "Result",
     "SampleOverlapResult",
@@ -65,6 +69,7 @@ FAMILIES = (
     sample_overlap,
     components,
     gwas_meta,
+    regression,
 )
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}

@@ -10,6 +10,7 @@ import functools
 import math
 import operator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +32,25 @@ from mpcstats.stats.disclosure import (
     size_rules,
 )
 
-__all__ = ["Cohort", "survey"]
+__all__ = ["Cohort", "rough_scale", "survey"]
 
 Floats = NDArray[np.float64]
 
 _FRACTION = 32
 _SMALLEST_SPREAD = 2.0**-13
 """Of half the range."""
+
+
+class Columns(Protocol):
+    """Names of columns, and their values where these are few."""
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names."""
+
+    @property
+    def few_levels(self) -> tuple[tuple[float, ...], ...]:
+        """() where there are more than three."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +122,7 @@ async def survey(
         raise SpecError("nobody has the event: there is nothing to model")
     # what rounding takes away is less than a base
     bits = [(count + rules.rounding_base).bit_length() for count in (people, events)]
-    middle, spread = await _scale(session, plan, scaled, dealers, people, bits[0], rules.rounding_base)
+    middle, spread = await rough_scale(session, plan, scaled, dealers, people, bits[0], rules.rounding_base)
     return Cohort(people, events, bits[0], bits[1], middle, spread)
 
 
@@ -143,9 +156,9 @@ async def _require(session: Session, plan: CoxPlan, counts: Shared, parts: list[
         )
 
 
-async def _scale(
+async def rough_scale(
     session: Session,
-    plan: CoxPlan,
+    plan: Columns,
     scaled: Floats | None,
     dealers: tuple[int, ...],
     people: int,
@@ -153,7 +166,7 @@ async def _scale(
     base: int,
 ) -> tuple[Floats, Floats]:
     """Rough middle and spread of each column within its range."""
-    order = plan.order
+    order = len(plan.covariates)
     mine = None
     if scaled is not None:
         sums = np.stack([scaled.sum(axis=0), (scaled**2).sum(axis=0)])
@@ -168,13 +181,15 @@ async def _scale(
     return await _middle(session, plan, pooled[0], spread, people, base), spread
 
 
-async def _spread(session: Session, square: Shared, plan: CoxPlan, people: int, people_bits: int) -> Floats:
+async def _spread(session: Session, square: Shared, plan: Columns, people: int, people_bits: int) -> Floats:
     width = 2 * people_bits + 2 * _FRACTION + 1
     where = await leading_one(session, square, width)
     powers = M127.from_ints([1 << k for k in range(where.shift.shape[0])])
     shift = where.shift.times(M127.reshape(powers, (len(powers), 1))).sum(0)
     size = await multiply(session, where.nonzero - where.negative, (-shift).plus_int(width))
-    session.openings.declare("sizes of variances", plan.order, "pooled variance of each column, as a power of two")
+    session.openings.declare(
+        "sizes of variances", len(plan.covariates), "pooled variance of each column, as a power of two"
+    )
     exponent = (await open_counts(session, size, "sizes of variances")) - 2 * _FRACTION - 2 * math.log2(people)
     spread = np.ldexp(1.0, np.rint(exponent / 2).astype(np.int64))
     constant = [name for name, s in zip(plan.covariates, spread, strict=True) if s < _SMALLEST_SPREAD]
@@ -186,12 +201,14 @@ async def _spread(session: Session, square: Shared, plan: CoxPlan, people: int, 
     return spread
 
 
-async def _middle(session: Session, plan: CoxPlan, sums: Shared, spread: Floats, people: int, base: int) -> Floats:
+async def _middle(session: Session, plan: Columns, sums: Shared, spread: Floats, people: int, base: int) -> Floats:
     """Means, rounded to half a standard deviation; of columns with few levels to several people as well."""
     coarse = np.array([2 * base if few and base > 1 else 0 for few in plan.few_levels])
     steps = np.maximum(people * spread / 2, coarse)
     bits = [max(0, math.ceil(math.log2(step)) + _FRACTION) for step in steps]
-    session.openings.declare("rough means", plan.order, "pooled mean of each column, to half a standard deviation")
+    session.openings.declare(
+        "rough means", len(plan.covariates), "pooled mean of each column, to half a standard deviation"
+    )
     # one shift for all: the others are multiplied first
     most = max(bits)
     lifted = sums.times(M127.from_ints([1 << (most - drop) for drop in bits]))

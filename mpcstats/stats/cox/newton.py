@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import SpecError
 
-__all__ = ["EVALUATIONS", "Fit", "inverse", "newton"]
+__all__ = ["EVALUATIONS", "Fit", "cholesky", "inverse", "newton", "solve"]
 
 Floats = NDArray[np.float64]
 Evaluate = Callable[[Floats], Awaitable[tuple[Floats, Floats]]]
@@ -79,7 +79,7 @@ async def newton(evaluate: Evaluate, names: Sequence[str], widths: Floats, round
     fit = Fit(beta, score, information)
     used, lengths = 1, []
     for _ in range(_STEPS):
-        step = _solve(information, score)
+        step = solve(information, score)
         lengths.append(step)
         fit.iterations += 1
         if float(np.max(np.abs(step) * np.sqrt(np.diag(information)))) < _TOLERANCE:
@@ -97,7 +97,7 @@ async def newton(evaluate: Evaluate, names: Sequence[str], widths: Floats, round
             used += 1
             # past the maximum and back at a steeper place: the step was too long
             overshoot = float(new_score @ step) < -0.5 * abs(float(score @ step))
-            if not overshoot and _root(new_information.tolist()) is not None:
+            if not overshoot and cholesky(new_information.tolist()) is not None:
                 fit.beta, score, information = beta, new_score, new_information
                 break
             step = step / 2
@@ -115,7 +115,7 @@ def inverse(information: Floats) -> Floats:
     return np.asarray((result + result.T) / 2)
 
 
-def _root(matrix: list[list[float]]) -> list[list[float]] | None:
+def cholesky(matrix: list[list[float]]) -> list[list[float]] | None:
     """Cholesky factor, None if not positive definite.
 
     One Python float at a time: every machine gets the same bits, which compiled linear algebra does not promise.
@@ -136,9 +136,9 @@ def _root(matrix: list[list[float]]) -> list[list[float]] | None:
     return lower
 
 
-def _solve(information: Floats, score: Floats) -> Floats:
+def solve(information: Floats, score: Floats) -> Floats:
     """Newton's step; the information is positive definite."""
-    lower = _root(information.tolist())
+    lower = cholesky(information.tolist())
     assert lower is not None
     x = score.tolist()
     for i in range(len(x)):

@@ -17,6 +17,7 @@ from mpcstats.study.analyses import (
     exact_time,
     fine_gray,
     gwas_meta,
+    regression,
     sample_overlap,
     survival,
     variant_quality,
@@ -38,6 +39,7 @@ FAMILIES = (
     sample_overlap,
     components,
     gwas_meta,
+    regression,
 )
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}
