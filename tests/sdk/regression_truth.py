@@ -116,6 +116,10 @@ def agree_likelihood(result: GlmResult, truth: dict[str, Any]) -> None:
     }.items():
         same(values[ours], truth[theirs])
     same(values["likelihood_ratio_p_value"], truth["lr_p"], 1e-8)
+    if result.auc is not None:
+        same(result.auc, truth["auc"])
+        same(result.brier, truth["brier"])
+        assert values["auc_error"] == 0
     if result.family == "binomial":
         assert values["events"] == truth["n_event"]
         same(values["mcfadden_r_squared"], truth["mcfadden_r2"])

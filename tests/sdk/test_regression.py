@@ -161,6 +161,41 @@ def test_logistic_regression(consortium: ms.Consortium, frame: pd.DataFrame) -> 
     assert consortium.glm("sex", "age").conventions["event"] == "sex = M"
 
 
+def area(y: np.ndarray, risk: np.ndarray) -> float:
+    """Pairs in order, ties half."""
+    more = risk[y == 1][:, None] - risk[y == 0][None]
+    return float((more > 1e-12).mean() + (np.abs(more) <= 1e-12).mean() / 2)
+
+
+@pytest.mark.parametrize("formula", ["death ~ age + sex + years", "death ~ sex + stage", "death ~ 1"])
+def test_area_brier_and_calibration(formula: str, consortium: ms.Consortium, frame: pd.DataFrame) -> None:
+    result = consortium.glm(formula)
+    used = frame.dropna() if "~ age" in formula else frame.drop(columns="age")
+    expected = statsmodels(formula, used, "logit")
+    risk, y = np.asarray(expected.predict(used)), used["death"].to_numpy()
+    # equal combinations of levels are ties
+    assert result.auc == pytest.approx(area(y, risk), rel=1e-12)
+    assert result.brier == pytest.approx(((y - risk) ** 2).mean(), rel=1e-9)
+    table = result.calibration
+    assert table is not None
+    assert table["people"].sum() == len(used)
+    assert table["events"].sum() == y.sum()
+    assert table["expected"].sum() == pytest.approx(y.sum())
+    if "years" in formula:
+        place = np.searchsorted(table["risk_to"], risk, side="right")
+        assert np.bincount(place, minlength=10).tolist() == table["people"].tolist()
+        np.testing.assert_allclose(np.bincount(place, risk), table["expected"], rtol=1e-9)
+        score = (
+            (np.bincount(place, y) - table["expected"]) ** 2
+            / table["expected"]
+            / (1 - table["expected"] / table["people"])
+        ).sum()
+        assert result.outcome.values["hosmer_lemeshow"] == pytest.approx(score)
+        assert result.outcome.values["hosmer_lemeshow_degrees_of_freedom"] == 8
+        assert set(result.figures()) == {"forest", "calibration"}
+        assert "Hosmer-Lemeshow test" in result.summary()
+
+
 def test_poisson_regression_with_offset(consortium: ms.Consortium, frame: pd.DataFrame) -> None:
     result = consortium.glm("visits ~ age + sex", family="poisson", offset="log_years")
     kept = frame.dropna()
@@ -211,7 +246,7 @@ def test_results_print_plot_and_travel(consortium: ms.Consortium, tmp_path: Path
     for result in (consortium.ols("sbp ~ age * sex"), consortium.glm("death ~ age + sex + stage", robust="HC0")):
         assert wrap(Outcome.from_json(result.outcome.to_json())).summary() == result.summary()
         written = {path.name for path in result.save(tmp_path / result.analysis)}
-        assert {f"{result.analysis}.{end}" for end in ("coefficients.csv", "covariance.csv", "png", "txt")} <= written
+        assert {f"{result.analysis}.{end}" for end in ("coefficients.csv", "covariance.csv", "txt")} <= written
         assert "age" in result._repr_html_()
     text = consortium.ols("sbp ~ age").headline()
     assert "Residual standard error" in text
@@ -360,8 +395,27 @@ def test_standard_refuses_many_coefficients_for_few_people(strict: ms.Consortium
         strict.ols("sbp ~ age + years + I(years**2) + I(years**3) + log(years) + I(age**2)", where="age > 76")
 
 
+def test_standard_rounds_calibration_and_area(strict: ms.Consortium) -> None:
+    result = strict.glm("death ~ age + sex + stage")
+    expected = statsmodels("death ~ age + sex + stage", cohort(), "logit")
+    used = cohort().dropna()
+    exact = area(used["death"].to_numpy(), np.asarray(expected.predict(used)))
+    assert result.auc is not None
+    assert abs(result.auc - exact) <= result.outcome.values["auc_error"] + 1e-6
+    table = result.calibration
+    assert table is not None
+    assert len(table) == 5
+    assert (table[["people", "events"]] % 5 == 0).all(axis=None)
+    # a table with a small group is hidden as a whole
+    few = strict.glm("death ~ years", where="age < 40 and sex == 'F'")
+    assert few.calibration is None
+    assert any("calibration" in line for line in few.withheld)
+    with pytest.raises(SpecError, match="no calibration"):
+        few.plot_calibration()
+
+
 def test_only_what_is_declared_is_opened(strict: ms.Consortium) -> None:
-    opened = {entry["name"] for entry in strict.glm("death ~ age + sex").run["opened"]}
+    opened = {entry["name"] for entry in strict.glm("death ~ age + sex", accuracy=False).run["opened"]}
     assert opened == {
         "enough people",
         "enough people for the model",

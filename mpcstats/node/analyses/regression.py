@@ -90,7 +90,8 @@ def _codes(
 
 async def _run(run: Run[Any, RegressionPlan, RegressionContribution]) -> Outcome:
     spec: OlsSpec | GlmSpec = run.spec
-    options = RegressionOptions(spec.conf_level, spec.robust, spec.site_indicators)
+    accuracy = isinstance(spec, GlmSpec) and spec.accuracy
+    options = RegressionOptions(spec.conf_level, spec.robust, spec.site_indicators, accuracy)
     return await joint_regression(run.session, run.plan, run.own, run.dealers, run.ruling, options)
 
 

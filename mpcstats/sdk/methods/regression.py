@@ -70,6 +70,7 @@ class RegressionMethods(Methods):
         factors: Sequence[str] | str = (),
         event_values: Sequence[Any] | str | float | None = None,
         offset: str | None = None,
+        accuracy: bool = True,
         where: str | None = None,
         conf_level: float = 0.95,
         robust: Literal["HC0", "HC1", "HC3"] | None = None,
@@ -86,11 +87,16 @@ class RegressionMethods(Methods):
             Of the outcome, that are the event. Default: 1 of {0, 1}, true, or the second of two levels (R's rule).
         offset : name of a column, optional
             Added to the linear predictor as it is: the logarithm of the time under observation. Poisson only.
+        accuracy : bool
+            Binomial: also the area under the ROC curve, the Brier score, and calibration by groups of predicted risk.
+            Groups that are too small hide the calibration.
 
         Reveals people and events, people left out (rounded), rough means and sizes of variances of the columns, and
-        the pooled score, information and deviance at the coefficients of every step. Refused where there are too few
-        events, or too few people with two levels together (of columns, or of a column and the outcome). Nothing of a
-        single site.
+        the pooled score, information and deviance at the coefficients of every step. With `accuracy` mean, variance
+        and squared errors of the predictions, the area (rounded), and people (rounded), events (rounded) and expected
+        events by predicted risk; where counts may be exact, people by linear predictor and outcome. Refused where there
+        are too few events, or too few people with two levels together (of columns, or of a column and the outcome).
+        Nothing of a single site.
         """
         return self._ask(
             GlmResult,
@@ -101,6 +107,7 @@ class RegressionMethods(Methods):
             factors=names(factors),
             event_values=several_values(event_values),
             offset=offset,
+            accuracy=accuracy,
             where=where,
             conf_level=conf_level,
             robust=robust,

@@ -37,7 +37,5 @@ def coefficient_plot(table: pd.DataFrame, ax: Axes | None = None, *, title: str 
     ax.plot(middle, places, marker="s", markersize=6, color=style.COLOURS[0], linestyle="none", zorder=3)
     ax.set_yticks(places, rows["term"].astype(str).tolist())
     ax.set_ylim(len(rows) - 0.5, -0.5)
-    style.clean(ax, x="coefficient in standard errors, with limits")
-    if title:
-        ax.set_title(title)
+    style.clean(ax, x="coefficient in standard errors, with limits", title=title)
     return ax if figure is None else figure

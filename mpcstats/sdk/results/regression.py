@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
 from mpcstats.errors import SpecError
 from mpcstats.sdk.results.base import Result
-from mpcstats.sdk.results.text import number, p_phrase
+from mpcstats.sdk.results.text import number, p_phrase, print_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,6 +136,23 @@ class GlmResult(RegressionResult):
         """Of the model of the intercept (and offset) alone."""
         return self._value("null_deviance")
 
+    @property
+    def auc(self) -> float | None:
+        """Area under the ROC curve; None of counts, or where it was not asked for."""
+        found = self.outcome.values.get("auc")
+        return None if found is None else float(number(found))
+
+    @property
+    def brier(self) -> float | None:
+        """Mean squared error of the probabilities; None as `auc`."""
+        found = self.outcome.values.get("brier")
+        return None if found is None else float(number(found))
+
+    @property
+    def calibration(self) -> pd.DataFrame | None:
+        """People, events and expected events by groups of predicted risk; None as `auc`, or where it is hidden."""
+        return self.outcome.tables.get("calibration")
+
     def notes(self) -> list[str]:
         """What R prints under the coefficients, and the likelihood ratio test."""
         null, left = self._whole("null_degrees_of_freedom"), self._whole("residual_degrees_of_freedom")
@@ -154,6 +171,21 @@ class GlmResult(RegressionResult):
                 f"p {p_phrase(self._value('likelihood_ratio_p_value'))}"
             )
         lines.append(f"Fisher scoring iterations: {self._whole('iterations')}")
+        return [*lines, *self._accuracy_lines()]
+
+    def _accuracy_lines(self) -> list[str]:
+        if self.auc is None:
+            return []
+        lines = [f"AUC {self.auc:.4g}, Brier score {self._value('brier'):.4g}"]
+        values = self.outcome.values
+        if values.get("hosmer_lemeshow_degrees_of_freedom"):
+            lines.append(
+                f"Hosmer-Lemeshow test: {self._value('hosmer_lemeshow'):.4g} on "
+                f"{self._whole('hosmer_lemeshow_degrees_of_freedom')} df, "
+                f"p {p_phrase(self._value('hosmer_lemeshow_p_value'))}"
+            )
+        if self.calibration is not None:
+            lines += ["", "Calibration", print_table(self.calibration, self.digits)]
         return lines
 
     def plot(self, ax: Axes | None = None, *, title: str | None = None) -> Figure | Axes:
@@ -181,6 +213,21 @@ class GlmResult(RegressionResult):
             footer="; ".join(line for line in self.notes()[:1] if line),
             title=title,
         )
+
+    def plot_calibration(self, ax: Axes | None = None, *, title: str | None = None) -> Figure | Axes:
+        """Observed over predicted risk, by groups."""
+        if self.calibration is None:
+            raise SpecError("the result has no calibration: it was not asked for, not logistic, or hidden by the rules")
+        from mpcstats.sdk.plots.calibration import calibration_plot
+
+        return calibration_plot(self.calibration, ax, title=title)
+
+    def figures(self) -> dict[str, Figure]:
+        """The forest plot, and the calibration where there is one."""
+        plots = {"forest": cast("Figure", self.plot())}
+        if self.calibration is not None:
+            plots["calibration"] = cast("Figure", self.plot_calibration())
+        return plots
 
 
 RESULTS: tuple[type[Result], ...] = (OlsResult, GlmResult)

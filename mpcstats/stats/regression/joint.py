@@ -16,6 +16,7 @@ from mpcstats.stats.cox.newton import inverse
 from mpcstats.stats.cox.tests_of_fit import coefficient_table
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.regression.accuracy import accuracy
 from mpcstats.stats.regression.fit import Fit, scoring
 from mpcstats.stats.regression.model import Model, Units, evaluations_of, robust_covariance, rows_of, units_of
 from mpcstats.stats.regression.options import RegressionOptions
@@ -48,8 +49,8 @@ async def joint_regression(
     -------
     Whether the rules on numbers of people are kept; people and events; people left out (threshold, rounding); rough
     means and sizes of variances of columns and outcome; pooled score, information and deviance at every coefficient
-    vector of the iteration; with robust errors the pooled products of squared residuals. Where counts may not be
-    exact, the last digits of real numbers are random (24 bits).
+    vector of the iteration; with robust errors the pooled products of squared residuals; with `accuracy` what
+    `accuracy` opens. Where counts may not be exact, the last digits of real numbers are random (24 bits).
 
     Raises
     ------
@@ -85,8 +86,12 @@ async def joint_regression(
         "halvings": fit.halvings,
         "conf_level": options.conf_level,
     }
-    name = "ols" if plan.family == "gaussian" else "glm"
-    return Outcome(name, tables, values, conventions_of(plan, options), withheld_of(cohort, ruling))
+    conventions, withheld = conventions_of(plan, options), withheld_of(cohort, ruling)
+    if options.accuracy and plan.family == "binomial":
+        found = await accuracy(model, fit.gamma, ruling)
+        values, tables, conventions = values | found.values, tables | found.tables, conventions | found.conventions
+        withheld += found.withheld
+    return Outcome("ols" if plan.family == "gaussian" else "glm", tables, values, conventions, withheld)
 
 
 async def _linear(

@@ -116,13 +116,13 @@ class Model:
             own = await local(self.session, own_sums, self.rows, self.plan.family, gamma)
         growth = SQUARE if self.plan.family == "gaussian" else LOG
         named = [("scores", order, SCORE), ("informations", half, SQUARE), ("deviances", 1, growth)]
-        score, information, deviance = await self._open(own, named)
+        score, information, deviance = await self.open_sums(own, named)
         return Sums(score, symmetric(information, order), float(deviance[0]))
 
     async def constants(self) -> Floats:
         """Sums of y, exp(offset), y offset, y log y and log y!."""
         own = None if self.rows is None else null_constants(self.rows, self.plan.family)
-        (found,) = await self._open(own, [("constants of the likelihood", 5, LOG)])
+        (found,) = await self.open_sums(own, [("constants of the likelihood", 5, LOG)])
         return found
 
     async def residual_products(self, gamma: Floats, inverse: Floats, kind: Robust) -> Floats:
@@ -132,10 +132,10 @@ class Model:
         own = None
         if self.rows is not None:
             own = await local(self.session, _own_products, self.rows, self.plan, gamma, inverse, kind)
-        (found,) = await self._open(own, [("products of residuals", half, SQUARE)])
+        (found,) = await self.open_sums(own, [("products of residuals", half, SQUARE)])
         return symmetric(found, order)
 
-    async def _open(self, own: Floats | None, named: list[tuple[str, int, float]]) -> list[Floats]:
+    async def open_sums(self, own: Floats | None, named: list[tuple[str, int, float]]) -> list[Floats]:
         """Share numbers of each site in one round, and open their sums by name."""
         size = sum(count for _, count, _ in named)
         # what is beyond is of a step that is far too long

@@ -21,8 +21,11 @@ class RegressionOptions:
         Standard errors that hold where variances are unequal.
     site_indicators : bool
         A column for every site but the first.
+    accuracy : bool
+        Also how well the probabilities of a logistic model predict.
     """
 
     conf_level: float = 0.95
     robust: Robust | None = None
     site_indicators: bool = False
+    accuracy: bool = False

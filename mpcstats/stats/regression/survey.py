@@ -32,7 +32,7 @@ from mpcstats.stats.disclosure import (
     size_rules,
 )
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "survey", "total_of"]
 
 Floats = NDArray[np.float64]
 
@@ -99,9 +99,7 @@ async def survey(
         mine = M61.from_int64(np.concatenate([_head(plan, own), *cells]))
     parts = list((await deal(session, M61, mine, dealers, (_HEAD + sum(sizes),))).values())
     await _require(session, plan, parts, sum(sizes[: len(groups)]), ruling)
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
+    total = total_of(parts)
     session.openings.declare("people and events", 2, "pooled, exact")
     people, events = (int(n) for n in await open_counts(session, total[:2], "people and events"))
     _check_counts(plan, people, events)
@@ -131,7 +129,7 @@ async def _require(session: Session, plan: RegressionPlan, parts: list[Shared], 
             # what is left of each combination, and without any party (a part of zeros stands for nobody's leaving)
             left = [part[np.arange(_HEAD + cells, part.size)] for part in parts]
             nobody = [left[0].times_int(0)]
-            several = nobody + left if not rules.small_remainders else [*nobody, _sum(left)]
+            several = nobody + left if not rules.small_remainders else [*nobody, total_of(left)]
             bits.append(await enough_without_each(session, several, rules.minimum_count))
         await require_all(
             session,
@@ -150,7 +148,7 @@ async def _require(session: Session, plan: RegressionPlan, parts: list[Shared], 
         places = np.array([0] if plan.family == "gaussian" else counted[1:])
         await require_people(
             session,
-            _sum(parts)[places],
+            total_of(parts)[places],
             needed,
             name,
             f"fewer than {needed} {what[plan.family]} are too few for {plan.order} coefficients "
@@ -158,7 +156,8 @@ async def _require(session: Session, plan: RegressionPlan, parts: list[Shared], 
         )
 
 
-def _sum(parts: Sequence[Shared]) -> Shared:
+def total_of(parts: Sequence[Shared]) -> Shared:
+    """The sum over the parties. Local."""
     total = parts[0]
     for part in parts[1:]:
         total = total + part
@@ -187,7 +186,7 @@ async def _incomplete(session: Session, parts: list[Shared], ruling: Ruling) -> 
         allowed = await enough_without_each(session, [part[place] for part in parts], rules.minimum_count)
     name = "people with missing values"
     session.openings.declare(name, 1, "left out, pooled; threshold and rounding as for counts")
-    released, visible = await release_counts(session, _sum(parts)[place], name, rules, allowed)
+    released, visible = await release_counts(session, total_of(parts)[place], name, rules, allowed)
     return int(released[0]) if visible[0] else None
 
 

@@ -70,6 +70,8 @@ class GlmSpec(RegressionSpec):
     """binomial (logit) or poisson (log)."""
     event_values: tuple[Level, ...] | None = None
     """Value of the outcome that is the event. Default: 1 of {0, 1}, true, the second of two levels."""
+    accuracy: bool = True
+    """Also AUC, Brier score and calibration (binomial)."""
     offset: str | None = None
     """Column that is added to the linear predictor as it is, such as the logarithm of person-years."""
 
