@@ -239,6 +239,18 @@ def test_badly_scaled_columns_keep_rs_digits() -> None:
     np.testing.assert_allclose(result.outcome.values["residual_sum_of_squares"], left[0], rtol=1e-9)
 
 
+def test_a_perfect_fit_is_said() -> None:
+    x = np.random.default_rng(6).normal(size=60)
+    nearly = 1e-7 * np.random.default_rng(7).normal(size=60)
+    table = pd.DataFrame({"x": x, "y": 3 * x + 1, "close": 3 * x + nearly})
+    with ms.local(split(table, 3, seed=2), policy="open") as consortium:
+        perfect, close = consortium.ols("y ~ x"), consortium.ols("close ~ x")
+    assert perfect.residual_standard_error == 0
+    assert "perfect fit" in perfect.headline()
+    residual = nearly - np.polyval(np.polyfit(x, nearly, 1), x)
+    np.testing.assert_allclose(close.outcome.values["residual_sum_of_squares"], residual @ residual, rtol=0.05)
+
+
 # ---- results ---------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +424,23 @@ def test_standard_rounds_calibration_and_area(strict: ms.Consortium) -> None:
     assert any("calibration" in line for line in few.withheld)
     with pytest.raises(SpecError, match="no calibration"):
         few.plot_calibration()
+
+
+def test_standard_hides_what_tells_the_frequencies_of_counts(strict: ms.Consortium) -> None:
+    result = strict.glm("visits ~ age + sex", family="poisson", offset="log_years")
+    kept = cohort().dropna()
+    expected = statsmodels("visits ~ age + sex", kept, "poisson", offset=kept["log_years"])
+    null = statsmodels("visits ~ 1", kept, "poisson", offset=kept["log_years"])
+    order = ["Intercept", "age", "sex[T.M]"]
+    np.testing.assert_allclose(result.coefficients["coef"], expected.params[order], atol=1e-6)
+    np.testing.assert_allclose(result.coefficients["se_coef"], expected.bse[order], rtol=1e-5)
+    np.testing.assert_allclose(result.outcome.values["likelihood_ratio"], 2 * (expected.llf - null.llf), rtol=1e-3)
+    hidden = ("deviance", "null_deviance", "log_likelihood", "aic", "bic")
+    assert all(np.isnan(result.outcome.values[name]) for name in hidden)
+    assert result.outcome.values["events"] is None
+    assert any("how many people have each" in line for line in result.withheld)
+    assert "constants of the likelihood" not in {entry["name"] for entry in result.run["opened"]}
+    assert "deviance" not in result.headline()
 
 
 def test_only_what_is_declared_is_opened(strict: ms.Consortium) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, cast
 
 import pandas as pd
@@ -98,7 +99,9 @@ class OlsResult(RegressionResult):
             f"Residual standard error: {self.residual_standard_error:.4g} on {freedom:,} degrees of freedom",
             *self._missing_line(),
         ]
-        if explained:
+        if self._value("residual_sum_of_squares") == 0:
+            lines.append("Essentially perfect fit: standard errors and tests mean nothing")
+        elif explained:
             lines += [
                 f"Multiple R-squared: {self.r_squared:.4g}, "
                 f"adjusted R-squared: {self._value('adjusted_r_squared'):.4g}",
@@ -156,14 +159,13 @@ class GlmResult(RegressionResult):
     def notes(self) -> list[str]:
         """What R prints under the coefficients, and the likelihood ratio test."""
         null, left = self._whole("null_degrees_of_freedom"), self._whole("residual_degrees_of_freedom")
-        events = "events" if self.family == "binomial" else "of them with a count above 0"
-        lines = [
-            f"{self.people:,} people, {self._whole('events'):,} {events}",
-            *self._missing_line(),
-            f"Null deviance: {self.null_deviance:.5g} on {null:,} degrees of freedom",
-            f"Residual deviance: {self.deviance:.5g} on {left:,} degrees of freedom",
-            f"AIC: {self.aic:.5g}",
-        ]
+        lines = [self._people_line(), *self._missing_line()]
+        if not math.isnan(self.deviance):
+            lines += [
+                f"Null deviance: {self.null_deviance:.5g} on {null:,} degrees of freedom",
+                f"Residual deviance: {self.deviance:.5g} on {left:,} degrees of freedom",
+                f"AIC: {self.aic:.5g}",
+            ]
         freedom = self._whole("likelihood_ratio_degrees_of_freedom")
         if freedom:
             lines.append(
@@ -172,6 +174,13 @@ class GlmResult(RegressionResult):
             )
         lines.append(f"Fisher scoring iterations: {self._whole('iterations')}")
         return [*lines, *self._accuracy_lines()]
+
+    def _people_line(self) -> str:
+        events = self.outcome.values["events"]
+        if self.family == "binomial":
+            return f"{self.people:,} people, {int(events):,} events"
+        above = "" if events is None else f", {int(events):,} of them with a count above 0"
+        return f"{self.people:,} people{above}, counts of {self._value('total'):.6g} in all"
 
     def _accuracy_lines(self) -> list[str]:
         if self.auc is None:

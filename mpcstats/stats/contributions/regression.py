@@ -14,7 +14,7 @@ from mpcstats.errors import DataError
 from mpcstats.stats.contributions import Contribution, Level, Plan
 from mpcstats.stats.contributions.association import MAX_COVARIATES, MAX_FEW
 
-__all__ = ["MAX_GROUP_CELLS", "Family", "RegressionContribution", "RegressionPlan", "scale_of"]
+__all__ = ["LARGEST_OFFSET", "MAX_GROUP_CELLS", "Family", "RegressionContribution", "RegressionPlan", "scale_of"]
 
 Floats = NDArray[np.float64]
 Family = Literal["gaussian", "binomial", "poisson"]
@@ -22,7 +22,7 @@ Family = Literal["gaussian", "binomial", "poisson"]
 MAX_GROUP_CELLS = 20_000
 """Cells of people whose number is checked."""
 
-_LARGEST_OFFSET = 50.0
+LARGEST_OFFSET = 50.0
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class RegressionContribution(Contribution):
         scaled = (np.column_stack([self.columns, self.outcome]) - scale_of(plan)[0]) / scale_of(plan)[1]
         problems = {
             "numbers outside their range": ~(np.abs(scaled) <= 1 + 1e-9).all(axis=1),
-            f"an offset beyond +-{_LARGEST_OFFSET:g}": ~(np.abs(self.offset) <= _LARGEST_OFFSET),
+            f"an offset beyond +-{LARGEST_OFFSET:g}": ~(np.abs(self.offset) <= LARGEST_OFFSET),
         }
         for what, where in problems.items():
             if where.any():

@@ -240,7 +240,8 @@ async def _rough_area(
     bits = number_bits(ruling.rules)
     ordered = await release_numbers(session, twice.reshape(1), "area under the curve", bits, 59)
     same = await release_numbers(session, beside.reshape(1), "pairs of one cell", 4, 59)
-    pairs = model.survey.events * (model.survey.people - model.survey.events)
+    events_in_all = model.survey.events or 0
+    pairs = events_in_all * (model.survey.people - events_in_all)
     found.values["auc"] = float(ordered[0]) / 2 / pairs
     found.values["auc_error"] = float(same[0]) / 2 / pairs
     found.conventions["area"] = f"people in the same of {_LATTICE:,} cells of the linear predictor count one half"

@@ -65,7 +65,11 @@ class Fit:
 
 
 async def scoring(
-    evaluate: Callable[[Floats | None], Awaitable[Sums]], names: Sequence[str], evaluations: int, noise: float
+    evaluate: Callable[[Floats | None], Awaitable[Sums]],
+    names: Sequence[str],
+    evaluations: int,
+    noise: float,
+    begin: Floats | None = None,
 ) -> Fit:
     """Maximise the likelihood.
 
@@ -77,15 +81,18 @@ async def scoring(
         At most so many.
     noise : float
         Relative error of the information: columns that are collinear up to this are refused.
+    begin : float64 (q,), optional
+        Coefficients to start from; None: R's start.
 
     Raises
     ------
     SpecError
         Collinear columns, outcomes that the columns separate, or no convergence.
     """
-    start = await evaluate(None)
+    start = await evaluate(begin)
     _refuse_collinear(start.information, names, noise)
-    fit = Fit(np.zeros(len(names)), start.information, np.inf, start)
+    first, deviance = (np.zeros(len(names)), np.inf) if begin is None else (begin, start.deviance)
+    fit = Fit(first, start.information, deviance, start)
     step = solve(start.information, start.score)
     for _ in range(1, evaluations):
         trial = fit.gamma + step

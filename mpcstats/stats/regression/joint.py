@@ -6,6 +6,8 @@ in the clear. A linear model takes one step, and a second one takes away what ro
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from mpcstats.runtime import Session, local
 from mpcstats.stats.contributions.regression import RegressionContribution, RegressionPlan
 from mpcstats.stats.cox.newton import inverse
 from mpcstats.stats.cox.tests_of_fit import coefficient_table
-from mpcstats.stats.disclosure import Ruling
+from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.regression.accuracy import accuracy
 from mpcstats.stats.regression.fit import Fit, scoring
@@ -22,7 +24,14 @@ from mpcstats.stats.regression.model import Model, Units, evaluations_of, robust
 from mpcstats.stats.regression.options import RegressionOptions
 from mpcstats.stats.regression.site_indicators import with_site_indicators
 from mpcstats.stats.regression.survey import survey
-from mpcstats.stats.regression.tables import likelihood_values, linear_table, linear_values, null_deviance, sequential
+from mpcstats.stats.regression.tables import (
+    Constants,
+    likelihood_values,
+    linear_table,
+    linear_values,
+    null_deviance,
+    sequential,
+)
 from mpcstats.stats.regression.wording import conventions_of, withheld_of
 
 __all__ = ["joint_regression"]
@@ -66,10 +75,12 @@ async def joint_regression(
     scaled = None if own is None else await local(session, own.scaled, plan)
     cohort = await survey(session, plan, own, scaled, dealers, ruling)
     rows = None if own is None or scaled is None else rows_of(plan, own, scaled, cohort)
-    model = Model(session, plan, cohort, rows, dealers)
+    model = Model(session, plan, cohort, rows, dealers, saturated=number_bits(ruling.rules) > 24)
     evaluations = evaluations_of(ruling)
     model.declare(evaluations, options)
-    fit = await scoring(model.evaluate, plan.names, evaluations, cohort.digits.relative)
+    totals = await model.totals() if plan.family == "poisson" else None
+    begin = None if totals is None or model.saturated else _null(plan, totals)
+    fit = await scoring(model.evaluate, plan.names, evaluations, cohort.digits.relative, begin)
     session.progress(f"{fit.iterations} iterations")
     units = units_of(plan, cohort)
     covariance = inverse(fit.information)
@@ -77,8 +88,12 @@ async def joint_regression(
     if options.robust is not None:
         products = await model.residual_products(fit.gamma, covariance, options.robust)
         robust = robust_covariance(products, fit, covariance, cohort.people, options.robust)
-    release = _linear if plan.family == "gaussian" else _likelihood
-    tables, values = await release(model, options, fit, units, covariance, robust)
+    if plan.family == "gaussian":
+        tables, values = _linear(model, options, fit, units, covariance, robust)
+    else:
+        outcome = await model.likelihood_constants() if totals is not None and model.saturated else None
+        known = Constants(totals, outcome)
+        tables, values = _likelihood(model, options, fit, units, covariance, robust, known)
     values |= {
         "people": cohort.people,
         "incomplete": cohort.incomplete,
@@ -86,7 +101,7 @@ async def joint_regression(
         "halvings": fit.halvings,
         "conf_level": options.conf_level,
     }
-    conventions, withheld = conventions_of(plan, options), withheld_of(cohort, ruling)
+    conventions, withheld = conventions_of(plan, options), withheld_of(plan, cohort, ruling)
     if options.accuracy and plan.family == "binomial":
         found = await accuracy(model, fit.gamma, ruling)
         values, tables, conventions = values | found.values, tables | found.tables, conventions | found.conventions
@@ -94,13 +109,23 @@ async def joint_regression(
     return Outcome("ols" if plan.family == "gaussian" else "glm", tables, values, conventions, withheld)
 
 
-async def _linear(
+def _null(plan: RegressionPlan, totals: Floats) -> Floats:
+    """The model of the intercept alone, for counts; 0 without intercept."""
+    begin = np.zeros(plan.order)
+    if plan.intercept:
+        begin[0] = math.log(float(totals[0]) / float(totals[1]))
+    return begin
+
+
+def _linear(
     model: Model, options: RegressionOptions, fit: Fit, units: Units, inverted: Floats, robust: Floats | None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, object]]:
     """Tables and numbers of a linear model."""
     plan, people = model.plan, model.survey.people
     freedom = people - plan.order
-    left = fit.deviance * units.outcome**2
+    # what is opened has random last digits: a residual below them is none
+    noise = 2.0 ** (4 - model.survey.digits.bits) * fit.start.deviance
+    left = fit.deviance * units.outcome**2 if fit.deviance > noise else 0.0
     slope = units.matrix / units.outcome
     covariance = left / freedom * slope @ inverted @ slope.T
     coef = units.shift + units.matrix @ fit.gamma
@@ -116,12 +141,17 @@ async def _linear(
     return tables, linear_values(plan, people, left, total * units.outcome**2)
 
 
-async def _likelihood(
-    model: Model, options: RegressionOptions, fit: Fit, units: Units, inverted: Floats, robust: Floats | None
+def _likelihood(
+    model: Model,
+    options: RegressionOptions,
+    fit: Fit,
+    units: Units,
+    inverted: Floats,
+    robust: Floats | None,
+    constants: Constants,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, object]]:
     """Tables and numbers of a logistic or Poisson model."""
     plan, cohort = model.plan, model.survey
-    constants = await model.constants() if plan.family == "poisson" else None
     covariance = units.matrix @ inverted @ units.matrix.T
     sandwich = None if robust is None else units.matrix @ robust @ units.matrix.T
     coef = units.shift + units.matrix @ fit.gamma

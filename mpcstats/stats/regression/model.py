@@ -17,7 +17,7 @@ from mpcstats.stats.cox.release import LOG, SCORE, SQUARE, open_numbers
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.regression.fit import Fit, Sums
 from mpcstats.stats.regression.options import RegressionOptions, Robust
-from mpcstats.stats.regression.sums import OwnRows, fitted, null_constants, own_sums
+from mpcstats.stats.regression.sums import OwnRows, fitted, likelihood_constants, own_sums, totals
 from mpcstats.stats.regression.survey import Survey
 
 __all__ = ["Model", "Units", "evaluations_of", "robust_covariance", "rows_of", "units_of"]
@@ -85,6 +85,9 @@ class Model:
     ----------
     rows : OwnRows or None
         This site's people.
+    saturated : bool
+        Deviances of counts are those of the saturated model. Otherwise what depends on the outcome alone is left out:
+        these sums tell how many people have each count.
     """
 
     session: Session
@@ -92,6 +95,7 @@ class Model:
     survey: Survey
     rows: OwnRows | None
     dealers: tuple[int, ...]
+    saturated: bool = True
 
     def declare(self, evaluations: int, options: RegressionOptions) -> None:
         """Enter all sums that the fit opens into the manifest."""
@@ -101,9 +105,9 @@ class Model:
         opened.declare("informations", half * evaluations, "pooled, at the coefficients of each step")
         opened.declare("deviances", evaluations, "pooled, at the coefficients of each step")
         if self.plan.family == "poisson":
-            opened.declare(
-                "constants of the likelihood", 5, "pooled sums of y, exp(offset), y offset, y log y and log y!"
-            )
+            opened.declare("totals", 3, "pooled sums of y, exp(offset) and y offset")
+        if self.plan.family == "poisson" and self.saturated:
+            opened.declare("constants of the likelihood", 2, "pooled sums of y log y and log y!")
         if options.robust is not None:
             opened.declare("products of residuals", half, f"pooled, for {options.robust} standard errors")
 
@@ -113,16 +117,21 @@ class Model:
         half = order * (order + 1) // 2
         own = None
         if self.rows is not None:
-            own = await local(self.session, own_sums, self.rows, self.plan.family, gamma)
+            own = await local(self.session, own_sums, self.rows, self.plan.family, gamma, self.saturated)
         growth = SQUARE if self.plan.family == "gaussian" else LOG
         named = [("scores", order, SCORE), ("informations", half, SQUARE), ("deviances", 1, growth)]
         score, information, deviance = await self.open_sums(own, named)
         return Sums(score, symmetric(information, order), float(deviance[0]))
 
-    async def constants(self) -> Floats:
-        """Sums of y, exp(offset), y offset, y log y and log y!."""
-        own = None if self.rows is None else null_constants(self.rows, self.plan.family)
-        (found,) = await self.open_sums(own, [("constants of the likelihood", 5, LOG)])
+    async def totals(self) -> Floats:
+        """Sums of y, exp(offset) and y offset."""
+        (found,) = await self.open_sums(None if self.rows is None else totals(self.rows), [("totals", 3, LOG)])
+        return found
+
+    async def likelihood_constants(self) -> Floats:
+        """Sums of y log y and log y!."""
+        own = None if self.rows is None else likelihood_constants(self.rows)
+        (found,) = await self.open_sums(own, [("constants of the likelihood", 2, LOG)])
         return found
 
     async def residual_products(self, gamma: Floats, inverse: Floats, kind: Robust) -> Floats:

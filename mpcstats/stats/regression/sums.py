@@ -10,7 +10,7 @@ from scipy.special import gammaln, xlogy
 
 from mpcstats.stats.contributions.regression import Family
 
-__all__ = ["OwnRows", "fitted", "null_constants", "own_sums"]
+__all__ = ["OwnRows", "fitted", "likelihood_constants", "own_sums", "totals"]
 
 Floats = NDArray[np.float64]
 
@@ -48,10 +48,12 @@ def fitted(rows: OwnRows, family: Family, gamma: Floats) -> tuple[Floats, Floats
     return p, small / (1 + small) ** 2
 
 
-def own_sums(rows: OwnRows, family: Family, gamma: Floats | None) -> Floats:
+def own_sums(rows: OwnRows, family: Family, gamma: Floats | None, saturated: bool = True) -> Floats:
     """Score, upper triangle of the information, and deviance, one after the other.
 
     Without coefficients, the sums of R's first step: from fitted values next to the outcome.
+
+    saturated: False leaves the part of a count's deviance out that depends on the outcome alone.
     """
     size = rows.z.shape[1]
     if gamma is None and family != "gaussian":
@@ -60,7 +62,7 @@ def own_sums(rows: OwnRows, family: Family, gamma: Floats | None) -> Floats:
         gamma = np.zeros(size) if gamma is None else gamma
         mean, weight = fitted(rows, family, gamma)
         residual = rows.y - mean
-        deviance = _deviance(rows, family, gamma, mean)
+        deviance = _deviance(rows, family, gamma, mean, saturated)
     information = (rows.z * weight[:, None]).T @ rows.z
     return np.concatenate([rows.z.T @ residual, information[np.triu_indices(size)], [deviance]])
 
@@ -76,21 +78,21 @@ def _start(rows: OwnRows, family: Family) -> tuple[Floats, Floats, float]:
     return weight * (eta - rows.offset) + rows.y - mean, weight, 0.0
 
 
-def _deviance(rows: OwnRows, family: Family, gamma: Floats, mean: Floats) -> float:
+def _deviance(rows: OwnRows, family: Family, gamma: Floats, mean: Floats, saturated: bool) -> float:
     if family == "gaussian":
         return float(((rows.y - mean) ** 2).sum())
     eta = rows.z @ gamma + rows.offset
     if family == "binomial":
         return float(2 * (np.logaddexp(0, eta) - rows.y * eta).sum())
-    return float(2 * (xlogy(rows.y, rows.y) - rows.y * eta - rows.y + mean).sum())
+    own = xlogy(rows.y, rows.y) - rows.y if saturated else np.zeros_like(mean)
+    return float(2 * (own - rows.y * eta + mean).sum())
 
 
-def null_constants(rows: OwnRows, family: Family) -> Floats:
-    """Sums that the null model and the likelihood need beside the deviance.
+def totals(rows: OwnRows) -> Floats:
+    """Sums of y, exp(offset) and y * offset: what the null model of counts needs."""
+    return np.array([rows.y.sum(), np.exp(rows.offset).sum(), rows.y @ rows.offset])
 
-    The outcome; of counts also exp(offset), y * offset, y log y and log y!; else zeros.
-    """
-    y, offset = rows.y, rows.offset
-    if family != "poisson":
-        return np.array([y.sum(), 0.0, 0.0, 0.0, 0.0])
-    return np.array([y.sum(), np.exp(offset).sum(), y @ offset, xlogy(y, y).sum(), gammaln(y + 1).sum()])
+
+def likelihood_constants(rows: OwnRows) -> Floats:
+    """Sums of y log y and log y!, which tell how many people have each count where counts are few."""
+    return np.array([xlogy(rows.y, rows.y).sum(), gammaln(rows.y + 1).sum()])

@@ -46,8 +46,10 @@ class Survey:
 
     Attributes
     ----------
-    people, events : int
-        Exact. Events of a 0/1 outcome; people with a count above 0; 0 of a linear model.
+    people : int
+        Exact.
+    events : int or None
+        Exact: events of a 0/1 outcome; people with a count above 0, None where that is hidden; 0 of a linear model.
     incomplete : int or None
         People left out because a value is missing, as released; None where that is hidden.
     middle, spread : float64 (columns + 1,)
@@ -57,7 +59,7 @@ class Survey:
     """
 
     people: int
-    events: int
+    events: int | None
     incomplete: int | None
     middle: Floats
     spread: Floats
@@ -100,8 +102,11 @@ async def survey(
     parts = list((await deal(session, M61, mine, dealers, (_HEAD + sum(sizes),))).values())
     await _require(session, plan, parts, sum(sizes[: len(groups)]), ruling)
     total = total_of(parts)
-    session.openings.declare("people and events", 2, "pooled, exact")
-    people, events = (int(n) for n in await open_counts(session, total[:2], "people and events"))
+    # people with a count of 0 may be few: how many there are stays closed
+    shown = 1 if plan.family == "poisson" and not exact else 2
+    session.openings.declare("people and events", shown, "pooled, exact")
+    opened = await open_counts(session, total[:shown], "people and events")
+    people, events = int(opened[0]), int(opened[1]) if shown == 2 else None
     _check_counts(plan, people, events)
     incomplete = await _incomplete(session, parts, ruling)
     digits = Digits(_EXACT if number_bits(rules) > _FEW else _FEW, people.bit_length())
@@ -164,7 +169,7 @@ def total_of(parts: Sequence[Shared]) -> Shared:
     return total
 
 
-def _check_counts(plan: RegressionPlan, people: int, events: int) -> None:
+def _check_counts(plan: RegressionPlan, people: int, events: int | None) -> None:
     if people <= plan.order:
         raise SpecError(
             f"{people} people with all columns of the model are too few for {plan.order} coefficients: at least "

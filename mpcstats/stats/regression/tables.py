@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import fdtrc, stdtr, stdtrit, xlogy
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from mpcstats.stats.contributions.regression import RegressionPlan
 from mpcstats.stats.regression.fit import Fit
 from mpcstats.stats.regression.survey import Survey
 from mpcstats.stats.tails import chi_square_tail, log_chi_square_tail
 
-__all__ = ["likelihood_values", "linear_table", "linear_values", "null_deviance", "sequential"]
+__all__ = ["Constants", "likelihood_values", "linear_table", "linear_values", "null_deviance", "sequential"]
 
 Floats = NDArray[np.float64]
 
@@ -92,30 +93,53 @@ def linear_values(plan: RegressionPlan, people: int, left: float, total: float) 
     }
 
 
-def null_deviance(plan: RegressionPlan, cohort: Survey, constants: Floats | None) -> float:
-    """Deviance of the model of the intercept alone; without one, of the offset alone."""
+@dataclass(frozen=True)
+class Constants:
+    """Public sums that the likelihood of counts needs beside the coefficients.
+
+    Attributes
+    ----------
+    totals : float64 (3,) or None
+        Of y, exp(offset) and y offset; None for 0/1 outcomes.
+    outcome : float64 (2,) or None
+        Of y log y and log y!; None where these are not opened.
+    """
+
+    totals: Floats | None
+    outcome: Floats | None
+
+
+def null_deviance(plan: RegressionPlan, cohort: Survey, constants: Constants) -> float:
+    """Deviance of the model of the intercept alone; without one, of the offset alone.
+
+    Of counts without what depends on the outcome alone, where that is not opened.
+    """
     people, events = cohort.people, cohort.events
-    if plan.family == "binomial":
-        if not plan.intercept:
+    if constants.totals is None:
+        if not plan.intercept or events is None:
             return 2 * people * math.log(2)
         rest = people - events
         return -2 * (events * math.log(events / people) + rest * math.log(rest / people))
-    assert constants is not None
-    total, exposure, shifted, entropy, _ = (float(v) for v in constants)
+    total, exposure, shifted = (float(v) for v in constants.totals)
+    own = 0.0 if constants.outcome is None else float(constants.outcome[0]) - total
     if not plan.intercept:
-        return 2 * (entropy - shifted - total + exposure)
-    return 2 * (entropy - shifted - float(xlogy(total, total / exposure)))
+        return 2 * (own - shifted + exposure)
+    return 2 * (own - shifted - total * math.log(total / exposure) + total)
 
 
 def likelihood_values(
-    plan: RegressionPlan, cohort: Survey, deviance: float, null: float, constants: Floats | None
+    plan: RegressionPlan, cohort: Survey, deviance: float, null: float, constants: Constants
 ) -> dict[str, object]:
     """What R prints under the coefficients of a generalised linear model, and the likelihood ratio test."""
     people, order = cohort.people, plan.order
-    # of 0/1 outcomes the saturated likelihood is 1
-    saturated = 0.0 if constants is None else float(constants[3] - constants[0] - constants[4])
-    log_likelihood = saturated - deviance / 2
     freedom, ratio = order - plan.intercept, null - deviance
+    saturated = 0.0  # of 0/1 outcomes the saturated likelihood is 1
+    if constants.totals is not None:
+        outcome = constants.outcome
+        saturated = math.nan if outcome is None else float(outcome[0] - constants.totals[0] - outcome[1])
+    log_likelihood = saturated - deviance / 2
+    if math.isnan(saturated):
+        deviance = null = math.nan
     values: dict[str, object] = {
         "family": plan.family,
         "events": cohort.events,
@@ -131,8 +155,8 @@ def likelihood_values(
         "likelihood_ratio_p_value": chi_square_tail(ratio, freedom) if freedom else math.nan,
         "likelihood_ratio_log_p_value": log_chi_square_tail(ratio, freedom) if freedom else math.nan,
     }
-    if plan.family == "binomial":
+    if constants.totals is None:
         values["mcfadden_r_squared"] = 1 - deviance / null
-    elif constants is not None:
-        values["total"] = float(constants[0])
+    else:
+        values["total"] = float(constants.totals[0])
     return values

@@ -46,7 +46,7 @@ def conventions_of(plan: RegressionPlan, options: RegressionOptions) -> dict[str
     return result
 
 
-def withheld_of(survey: Survey, ruling: Ruling) -> list[str]:
+def withheld_of(plan: RegressionPlan, survey: Survey, ruling: Ruling) -> list[str]:
     """Sentences about what the rules did not let out."""
     withheld = []
     rules = ruling.rules
@@ -56,6 +56,11 @@ def withheld_of(survey: Survey, ruling: Ruling) -> list[str]:
         )
     elif rules.rounding_base > 1:
         withheld.append(f"people left out because of missing values are rounded ({ruling.cite('rounding_base')})")
+    if plan.family == "poisson" and number_bits(rules) <= 24:
+        withheld.append(
+            "deviances, log-likelihood, AIC and BIC, and the number of people with a count above 0: with few different "
+            f"counts they tell how many people have each ({ruling.cite('minimum_count')})"
+        )
     if number_bits(rules) <= 24:
         withheld.append("digits of real numbers beyond the sixth or so")
     return withheld

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from mpcstats.errors import SpecError
 from mpcstats.stats.contributions import Level
-from mpcstats.stats.contributions.regression import MAX_GROUP_CELLS, Family, RegressionPlan
+from mpcstats.stats.contributions.regression import LARGEST_OFFSET, MAX_GROUP_CELLS, Family, RegressionPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.analyses.survival import level_of
 from mpcstats.study.design import Design, design_of, discrete_levels, formula_of
@@ -217,6 +217,12 @@ def _check_offset(column: Column, family: Family) -> None:
         raise SpecError("an offset is for a Poisson regression")
     if not column.is_number:
         raise SpecError(f"{column.title} cannot be the offset: a number is needed")
+    center, half_width = scale(column, "a Poisson regression as offset")
+    if abs(center) + half_width > LARGEST_OFFSET:
+        raise SpecError(
+            f"the range of {column.title} leaves +-{LARGEST_OFFSET:g}, which is too much for a logarithm",
+            hint="the offset is the logarithm of the time under observation, not the time",
+        )
 
 
 def _few(design: Design, dictionary: Dictionary) -> tuple[tuple[float, ...], ...]:
