@@ -15,11 +15,11 @@ from itertools import combinations, product
 from mpcstats.errors import SpecError
 from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.association import MAX_COVARIATES, MAX_FEW
-from mpcstats.study.dictionary import Dictionary
+from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.formula import Factor, Formula, Transform
 from mpcstats.study.planning import few_levels, levels_of, scale
 
-__all__ = ["Design", "DesignColumn", "Part", "design_of", "discrete_levels", "formula_of"]
+__all__ = ["Design", "DesignColumn", "Part", "design_of", "discrete_levels", "formula_of", "range_of"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,18 @@ def design_of(formula: Formula, dictionary: Dictionary, use: str) -> Design:
     return Design(formula.intercept, tuple(columns), tuple(term for term in terms if term[1]))
 
 
+def range_of(column: Column, use: str) -> tuple[float, float]:
+    """Smallest and largest number of a column: its range, or that of its levels; refuses a column without both."""
+    if column.type == "boolean":
+        return 0.0, 1.0
+    if column.range is None and column.is_number and column.levels:
+        numbers = [float(level) for level in column.levels]
+        return min(numbers), max(numbers)
+    scale(column, use)
+    assert column.range is not None
+    return column.range
+
+
 def discrete_levels(name: str, dictionary: Dictionary, as_category: bool) -> tuple[Level, ...]:
     """All values of a column that counts as having levels: a category, a boolean, or up to three numbers; else ()."""
     column = dictionary.column(name)
@@ -217,8 +229,7 @@ def _column(parts: tuple[Part, ...], dictionary: Dictionary, use: str) -> Design
 
 def _range(part: Part, dictionary: Dictionary, use: str) -> tuple[float, float]:
     column = dictionary.column(part.source)
-    scale(column, use)  # refuses a column without range
-    low, high = (0.0, 1.0) if column.type == "boolean" or column.range is None else column.range
+    low, high = range_of(column, use)
     if part.transform == "log":
         if low <= 0:
             raise SpecError(

@@ -12,7 +12,7 @@ import pytest
 
 from mpcstats.errors import SpecError
 from mpcstats.study.design import DesignColumn, design_of, formula_of
-from mpcstats.study.dictionary import Dictionary, infer_dictionary
+from mpcstats.study.dictionary import Dictionary, infer_dictionary, parse_dictionary
 from mpcstats.study.formula import Factor, parse_formula
 
 
@@ -184,6 +184,12 @@ def test_a_level_that_a_site_lacks_has_a_column_all_the_same(dictionary: Diction
     assert names == ["a=q", "a=r", "x", "a=q:x", "a=r:x"]
     listed = design_of(formula_of("y", ["a", "g", "flag"], ["g"]), dictionary, "a test")
     assert [column.name for column in listed.columns] == ["a=q", "a=r", "g=2", "g=3", "flag"]
+
+
+def test_levels_give_the_range_where_there_is_no_other() -> None:
+    plain = {"id": "d", "columns": [{"name": "sex", "type": "integer", "levels": [1, 2]}]}
+    (column,) = design_of(parse_formula("y ~ sex"), parse_dictionary(plain), "a test").columns
+    assert (column.low, column.high) == (1, 2)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.regression import LARGEST_OFFSET, MAX_GROUP_CELLS, Family, RegressionPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.analyses.survival import level_of
-from mpcstats.study.design import Design, design_of, discrete_levels, formula_of
+from mpcstats.study.design import Design, design_of, discrete_levels, formula_of, range_of
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.formula import Formula, parse_formula
 from mpcstats.study.planning import (
@@ -23,7 +23,6 @@ from mpcstats.study.planning import (
     listed,
     numeric_or_boolean,
     refuse_repeated,
-    scale,
     where_columns,
 )
 from mpcstats.study.spec import AnalysisSpec
@@ -181,13 +180,13 @@ def _outcome(spec: OlsSpec | GlmSpec, family: Family, column: Column) -> tuple[f
         assert isinstance(spec, GlmSpec)
         return 0.5, 0.5, _events(spec, column)
     numeric_or_boolean(column, "the outcome of a regression on numbers")
-    center, half_width = scale(column, "a regression")
-    if family == "poisson" and (column.type != "integer" or column.range is None or column.range[0] < 0):
+    low, high = range_of(column, "a regression")
+    if family == "poisson" and (column.type != "integer" or low < 0):
         raise SpecError(
             f"{column.title} cannot be the outcome of a Poisson regression: counts are whole numbers from 0",
             hint="its range in the dictionary must begin at 0 or above",
         )
-    return center, half_width, ()
+    return *_centred(low, high), ()
 
 
 def _events(spec: GlmSpec, column: Column) -> tuple[Level, ...]:
@@ -217,8 +216,7 @@ def _check_offset(column: Column, family: Family) -> None:
         raise SpecError("an offset is for a Poisson regression")
     if not column.is_number:
         raise SpecError(f"{column.title} cannot be the offset: a number is needed")
-    center, half_width = scale(column, "a Poisson regression as offset")
-    if abs(center) + half_width > LARGEST_OFFSET:
+    if max(map(abs, range_of(column, "a Poisson regression as offset"))) > LARGEST_OFFSET:
         raise SpecError(
             f"the range of {column.title} leaves +-{LARGEST_OFFSET:g}, which is too much for a logarithm",
             hint="the offset is the logarithm of the time under observation, not the time",
