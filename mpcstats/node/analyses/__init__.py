@@ -8,6 +8,7 @@ from mpcstats.node.analyses import (
     components,
     counts,
     cox,
+    descriptives,
     exact_time,
     fine_gray,
     gwas_meta,
@@ -23,6 +24,7 @@ __all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
 
 FAMILIES = (
     counts,
+    descriptives,
     survival,
     exact_time,
     cox,

@@ -7,6 +7,7 @@ from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.components import ComponentMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
+from mpcstats.sdk.methods.descriptives import DescriptiveMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.gwas_meta import MetaMethods
@@ -20,6 +21,7 @@ __all__ = ["AnalysisMethods"]
 
 class AnalysisMethods(
     CountMethods,
+    DescriptiveMethods,
     SurvivalMethods,
     ExactTimeMethods,
     CoxMethods,

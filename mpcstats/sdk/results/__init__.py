@@ -12,6 +12,7 @@ from mpcstats.sdk.results import (
     components,
     counts,
     cox,
+    descriptives,
     exact_time,
     fine_gray,
     gwas_meta,
@@ -26,6 +27,7 @@ from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, Gray
 from mpcstats.sdk.results.components import PrincipalComponentsResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
+from mpcstats.sdk.results.descriptives import DescribeResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.gwas_meta import GwasMetaResult
@@ -41,6 +43,7 @@ __all__ = [
     "CountResult",
     "CoxResult",
     "CumulativeIncidenceResult",
+    "DescribeResult",
     "ExactTimeResult",
     "FineGrayResult",
     "GlmResult",
@@ -59,6 +62,7 @@ __all__ = [
 
 FAMILIES = (
     counts,
+    descriptives,
     survival,
     exact_time,
     cox,

@@ -14,6 +14,7 @@ from mpcstats.study.analyses import (
     components,
     counts,
     cox,
+    descriptives,
     exact_time,
     fine_gray,
     gwas_meta,
@@ -29,6 +30,7 @@ __all__ = ["ANALYSES", "Analysis", "analysis_of", "parse_spec", "plan_types"]
 
 FAMILIES = (
     counts,
+    descriptives,
     survival,
     exact_time,
     cox,
