@@ -12,6 +12,7 @@ from mpcstats.node.analyses import (
     exact_time,
     fine_gray,
     gwas_meta,
+    missingness,
     regression,
     sample_overlap,
     survival,
@@ -25,6 +26,7 @@ __all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
 FAMILIES = (
     counts,
     descriptives,
+    missingness,
     survival,
     exact_time,
     cox,

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.values import ValuesContribution, ValuesPlan
 from mpcstats.study.dictionary import Dictionary
 
-__all__ = ["prepare_values"]
+__all__ = ["groups_of_rows", "prepare_values"]
 
 
 def prepare_values(
@@ -28,16 +29,18 @@ def prepare_values(
     frame = check_records(records, dictionary, columns, party)
     refuse_several_rows_per_person(records, dictionary, use, party)
     selected = selected_rows(where, frame)
-    group = _groups(frame, plan)
+    group = groups_of_rows(frame, plan.by, plan.levels)
     complete = selected & (group >= 0)
     values = np.stack([frame[name].to_numpy(dtype=np.float64)[complete] for name in plan.columns])
     return ValuesContribution(values, group[complete], plan.groups), report(selected, complete)
 
 
-def _groups(frame: pd.DataFrame, plan: ValuesPlan) -> NDArray[np.int64]:
+def groups_of_rows(
+    frame: pd.DataFrame, by: tuple[str, ...], levels: tuple[tuple[Level, ...], ...]
+) -> NDArray[np.int64]:
     """The group of each row; -1 where a column of it is missing."""
     group, known = np.zeros(len(frame), dtype=np.int64), np.ones(len(frame), dtype=np.bool_)
-    for name, levels in zip(plan.by, plan.levels, strict=True):
-        place = positions(frame[name], levels)
-        group, known = group * len(levels) + place, known & (place >= 0)
+    for name, axis in zip(by, levels, strict=True):
+        place = positions(frame[name], axis)
+        group, known = group * len(axis) + place, known & (place >= 0)
     return np.where(known, group, -1)

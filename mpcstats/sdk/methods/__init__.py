@@ -11,6 +11,7 @@ from mpcstats.sdk.methods.descriptives import DescriptiveMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.gwas_meta import MetaMethods
+from mpcstats.sdk.methods.missingness import MissingnessMethods
 from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
@@ -22,6 +23,7 @@ __all__ = ["AnalysisMethods"]
 class AnalysisMethods(
     CountMethods,
     DescriptiveMethods,
+    MissingnessMethods,
     SurvivalMethods,
     ExactTimeMethods,
     CoxMethods,

@@ -16,6 +16,7 @@ from mpcstats.sdk.results import (
     exact_time,
     fine_gray,
     gwas_meta,
+    missingness,
     regression,
     sample_overlap,
     survival,
@@ -31,6 +32,7 @@ from mpcstats.sdk.results.descriptives import DescribeResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.gwas_meta import GwasMetaResult
+from mpcstats.sdk.results.missingness import MissingnessResult
 from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
@@ -53,6 +55,7 @@ __all__ = [
     "KaplanMeierResult",
     "LogrankResult",
     "OlsResult",
+    "MissingnessResult",
     "PrincipalComponentsResult",
     "Result",
     "SampleOverlapResult",
@@ -63,6 +66,7 @@ __all__ = [
 FAMILIES = (
     counts,
     descriptives,
+    missingness,
     survival,
     exact_time,
     cox,

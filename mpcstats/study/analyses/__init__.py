@@ -18,6 +18,7 @@ from mpcstats.study.analyses import (
     exact_time,
     fine_gray,
     gwas_meta,
+    missingness,
     regression,
     sample_overlap,
     survival,
@@ -31,6 +32,7 @@ __all__ = ["ANALYSES", "Analysis", "analysis_of", "parse_spec", "plan_types"]
 FAMILIES = (
     counts,
     descriptives,
+    missingness,
     survival,
     exact_time,
     cox,
