@@ -11,6 +11,7 @@ from mpcstats.sdk.methods.descriptives import DescriptiveMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.gwas_meta import MetaMethods
+from mpcstats.sdk.methods.mean_tests import MeanTestMethods
 from mpcstats.sdk.methods.missingness import MissingnessMethods
 from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
@@ -24,6 +25,7 @@ class AnalysisMethods(
     CountMethods,
     DescriptiveMethods,
     MissingnessMethods,
+    MeanTestMethods,
     SurvivalMethods,
     ExactTimeMethods,
     CoxMethods,

@@ -16,6 +16,7 @@ from mpcstats.sdk.results import (
     exact_time,
     fine_gray,
     gwas_meta,
+    mean_tests,
     missingness,
     regression,
     sample_overlap,
@@ -32,6 +33,7 @@ from mpcstats.sdk.results.descriptives import DescribeResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.gwas_meta import GwasMetaResult
+from mpcstats.sdk.results.mean_tests import AnovaResult, TTestResult, VarianceTestResult
 from mpcstats.sdk.results.missingness import MissingnessResult
 from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
@@ -41,6 +43,7 @@ from mpcstats.stats.outcome import Outcome
 
 __all__ = [
     "RESULTS",
+    "AnovaResult",
     "ContingencyResult",
     "CountResult",
     "CoxResult",
@@ -59,6 +62,8 @@ __all__ = [
     "PrincipalComponentsResult",
     "Result",
     "SampleOverlapResult",
+    "TTestResult",
+    "VarianceTestResult",
     "VariantQualityResult",
     "wrap",
 ]
@@ -67,6 +72,7 @@ FAMILIES = (
     counts,
     descriptives,
     missingness,
+    mean_tests,
     survival,
     exact_time,
     cox,

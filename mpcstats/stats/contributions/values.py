@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mpcstats.stats.contributions import Contribution, Level, Plan
 from mpcstats.stats.number_coding import Coding, Keys
 
-__all__ = ["FEW_VALUES", "MAX_VALUE_CELLS", "DescribePlan", "ValuesContribution", "ValuesPlan"]
+__all__ = ["FEW_VALUES", "MAX_VALUE_CELLS", "DescribePlan", "MeanTestPlan", "ValuesContribution", "ValuesPlan"]
 
 MAX_VALUE_CELLS = 10_000
 """Columns times groups."""
@@ -81,6 +81,24 @@ class DescribePlan(ValuesPlan):
     kind: ClassVar[str] = "describe"
 
 
+@dataclass(frozen=True)
+class MeanTestPlan(ValuesPlan):
+    """One column of a test on means or variances.
+
+    Attributes
+    ----------
+    subtracted : str
+        Column that is subtracted, person by person; "" without pairs.
+    """
+
+    kind: ClassVar[str] = "mean-test"
+    subtracted: str = ""
+
+    def within_limits(self) -> bool:
+        """See `Plan.within_limits`."""
+        return super().within_limits() and len(self.columns) == 1
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class ValuesContribution(Contribution):
     """Numbers of this site's people, and their groups.
@@ -143,14 +161,14 @@ class ValuesContribution(Contribution):
                 found[:, c, g] = _sums(code.encode(cell))
         return found
 
-    def standardised(self, means: Floats, scales: Floats) -> Floats:
-        """Sums of z^3 and z^4, z = (x - mean) / scale, (2, columns, groups); 0 where a scale is not positive."""
-        found = np.zeros((2, *self.shape))
+    def standardised(self, means: Floats, scales: Floats, powers: Sequence[int]) -> Floats:
+        """Sums of powers of z = (x - mean) / scale, (powers, columns, groups); 0 where a scale is not positive."""
+        found = np.zeros((len(powers), *self.shape))
         for c, row in enumerate(self.cells):
             for g, cell in enumerate(row):
                 if scales[c, g] > 0:
                     z = (cell - means[c, g]) / scales[c, g]
-                    found[:, c, g] = math.fsum(z**3), math.fsum(z**4)
+                    found[:, c, g] = [math.fsum(z**power) for power in powers]
         return found
 
     def distances(self, centers: Floats) -> list[list[Floats]]:

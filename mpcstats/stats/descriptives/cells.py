@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mpcstats.stats.number_coding import Coding
 
-__all__ = ["Cells", "cells_of_sums", "limits_of_means", "root"]
+__all__ = ["Cells", "cells_of_sums", "limits_of_means", "mean_limits", "root"]
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -74,9 +74,14 @@ def root(square: Fraction) -> float:
 
 def limits_of_means(cells: Cells, conf_level: float) -> tuple[Floats, Floats, Floats]:
     """Standard errors of means and their limits by Student's t, as R's `t.test`."""
+    n = np.where(cells.people > 0, cells.people, 1).astype(np.float64)
+    return cells.sd / np.sqrt(n), *mean_limits(cells.mean, cells.sd, n, conf_level)
+
+
+def mean_limits(mean: ArrayLike, sd: ArrayLike, people: ArrayLike, conf_level: float) -> tuple[Floats, Floats]:
+    """Limits of means by Student's t; NaN with fewer than two people."""
     from scipy.stats import t
 
-    n = np.where(cells.people > 0, cells.people, 1).astype(np.float64)
-    error = cells.sd / np.sqrt(n)
-    quantile = t.ppf((1 + conf_level) / 2, np.maximum(n - 1, 1))
-    return error, cells.mean - quantile * error, cells.mean + quantile * error
+    n = np.maximum(np.asarray(people, np.float64), 1)
+    reach = t.ppf((1 + conf_level) / 2, np.maximum(n - 1, 1)) * np.asarray(sd, np.float64) / np.sqrt(n)
+    return np.asarray(mean - reach, np.float64), np.asarray(mean + reach, np.float64)

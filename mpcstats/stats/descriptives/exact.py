@@ -70,7 +70,7 @@ async def shape_of_cells(
     scales, bits = _scales(plan, cells)
     mine = None
     if own is not None:
-        mine = M127.from_ints(_encode(await local(session, own.standardised, cells.mean, scales), bits))
+        mine = M127.from_ints(_encode(await local(session, own.standardised, cells.mean, scales, (3, 4)), bits))
     pooled = await sum_of_inputs(session, M127, mine, dealers, (2, *cells.people.shape))
     opened = M127.to_signed(await open_declared(session, pooled, _SHAPE))
     n = np.where(cells.people > 0, cells.people, 1).astype(np.float64)
