@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from mpcstats.errors import ConfigurationError
+from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.outcome import Outcome
+from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["ConnectedConsortium", "connect"]
@@ -52,6 +53,15 @@ class ConnectedConsortium(Consortium):
 
     def __repr__(self) -> str:
         return f"<consortium {self.name} of {', '.join(self.parties)}, through the node of {self._client.name}>"
+
+    def _dictionary_of(self, dataset: str) -> Dictionary:
+        datasets = self._client.directory.config.datasets
+        if dataset not in datasets:
+            raise SpecError(
+                f"the party in {self._client.directory.path} has no data set {dataset!r}, so its columns are not known",
+                hint=f"data sets: {', '.join(datasets) or 'none'}",
+            )
+        return load_dictionary(datasets[dataset].dictionary)
 
     def _run(self, spec: AnalysisSpec) -> Outcome:
         return self._client.run(spec, self._progress)

@@ -116,6 +116,9 @@ class LocalConsortium(Consortium):
     def __repr__(self) -> str:
         return f"<embedded consortium of {', '.join(self.parties)}: one process sees all records, nothing is protected>"
 
+    def _dictionary_of(self, dataset: str) -> Dictionary:
+        return self._dictionary
+
     def _run(self, spec: AnalysisSpec) -> Outcome:
         if spec.type not in self._policy.analyses:
             raise SpecError(f"the policy does not allow {spec.type}")

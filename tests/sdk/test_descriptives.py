@@ -13,9 +13,12 @@ import pandas as pd
 import pytest
 
 import mpcstats as ms
-from mpcstats.errors import SpecError
+from mpcstats.errors import FrameRejected, SpecError
+from mpcstats.node.plan_codec import plan_from_json, plan_to_json
 from mpcstats.stats.descriptives.ranks import TYPES
-from mpcstats.study.dictionary import Dictionary
+from mpcstats.study.analyses import parse_spec
+from mpcstats.study.dictionary import Dictionary, infer_dictionary
+from mpcstats.study.plan import make_plan
 from tests.stats.r_truth import SHARED, SHIPPED, everything, shipped
 
 LUNG = SHIPPED.parent / "lung.csv"
@@ -160,6 +163,21 @@ def test_requests_that_make_no_sense() -> None:
     without_range = Dictionary.model_validate({"id": "d", "columns": [{"name": "x", "type": "decimal"}]})
     with ms.local(odd_sites(), dictionary=without_range) as consortium, pytest.raises(SpecError, match="range"):
         consortium.describe("x")
+
+
+def test_plans_travel_as_json() -> None:
+    dictionary = infer_dictionary({name: frame for name, frame in odd_sites().items() if len(frame)})
+    for request in (
+        {"type": "describe", "columns": ("x", "flag", "same"), "by": ("g",)},
+        {"type": "ttest", "column": "x", "paired": "same"},
+        {"type": "anova", "column": "x", "by": "g"},
+        {"type": "missingness", "columns": ("x", "g"), "by": ("flag",)},
+    ):
+        plan = make_plan(parse_spec(request), dictionary, None)
+        assert plan_from_json(plan_to_json(plan), "peer") == plan
+        broken = plan_to_json(plan).replace('"levels":[', '"levels":[[1],') if plan.kind != "missingness" else "{}"
+        with pytest.raises(FrameRejected):
+            plan_from_json(broken, "peer")
 
 
 def test_what_standard_withholds() -> None:

@@ -16,12 +16,14 @@ from mpcstats.sdk.methods.missingness import MissingnessMethods
 from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
+from mpcstats.sdk.methods.table_one import TableOneMethods
 from mpcstats.sdk.methods.variant_quality import VariantMethods
 
 __all__ = ["AnalysisMethods"]
 
 
 class AnalysisMethods(
+    TableOneMethods,
     CountMethods,
     DescriptiveMethods,
     MissingnessMethods,

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
+from mpcstats.errors import SpecError
 from mpcstats.sdk.results import Result, wrap
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import parse_spec
+from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["Methods", "names", "plain_value", "several_values"]
@@ -22,6 +24,10 @@ class Methods(ABC):
     @abstractmethod
     def _run(self, spec: AnalysisSpec) -> Outcome:
         """Run one analysis."""
+
+    def _dictionary_of(self, dataset: str) -> Dictionary:
+        """The data dictionary of a data set, for requests that are put together from several."""
+        raise SpecError(f"the dictionary of data set {dataset!r} is not at hand")
 
     def _ask(self, result: type[R], **request: Any) -> R:
         """Validate a request, run it, and wrap its outcome in the class of its results."""

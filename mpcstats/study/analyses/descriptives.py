@@ -18,6 +18,7 @@ from mpcstats.study.spec import AnalysisSpec
 __all__ = ["ANALYSES", "DescribeSpec"]
 
 MAX_BINS = 1000
+MAX_QUANTILES = 100
 
 
 class DescribeSpec(AnalysisSpec):
@@ -30,7 +31,7 @@ class DescribeSpec(AnalysisSpec):
     """Columns of the groups."""
     where: str | None = None
     """Filter, such as "age >= 65 and sex == 'F'"."""
-    quantiles: tuple[float, ...] = (0.25, 0.5, 0.75)
+    quantiles: tuple[float, ...] = Field(default=(0.25, 0.5, 0.75), max_length=MAX_QUANTILES)
     """Shares of people, between 0 and 1; 0.5 is the median."""
     quantile_type: int = Field(default=7, ge=1, le=9)
     """1 to 9, as R's quantile()."""
