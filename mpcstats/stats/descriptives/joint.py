@@ -17,7 +17,7 @@ from mpcstats.stats.descriptives.histogram import release_histogram
 from mpcstats.stats.descriptives.options import DescribeOptions
 from mpcstats.stats.descriptives.quantiles import Search, quantiles_of_ranks
 from mpcstats.stats.descriptives.ranks import TYPES
-from mpcstats.stats.descriptives.rounded import Pool, pool, rounded_cells, rounded_quantiles
+from mpcstats.stats.descriptives.rounded import MOST_POINTS, Pool, pool, rounded_cells, rounded_quantiles
 from mpcstats.stats.disclosure import Ruling, size_rules
 from mpcstats.stats.outcome import Outcome
 from mpcstats.types import DisclosureRules
@@ -172,7 +172,8 @@ def _conventions(plan: ValuesPlan, ruling: Ruling, options: DescribeOptions) -> 
         "missing values": "left out, column by column; people without a value in a column of `by` are in no group",
         "variance": "over n - 1",
         "limits": f"{options.conf_level:.4g} limits of the mean by Student's t",
-        "quantiles": f"type {kind} of R ({TYPES[kind]})",
+        "quantiles": f"type {kind} of R ({TYPES[kind]})"
+        + ("" if exact else f", among at most {MOST_POINTS:,} points of a column's range"),
     }
     if not exact:
         found["digits"] = (
