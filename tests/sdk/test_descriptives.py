@@ -125,7 +125,7 @@ def _skewness(x: pd.Series) -> float | None:
     return None if len(x) < 2 or (d == 0).all() else float((d**3).mean() / (d**2).mean() ** 1.5)
 
 
-@pytest.mark.parametrize("sites", [2, 5, 7])
+@pytest.mark.parametrize("sites", [2, pytest.param(5, marks=pytest.mark.long), pytest.param(7, marks=pytest.mark.long)])
 def test_the_answer_does_not_depend_on_the_split(sites: int) -> None:
     frame = pd.read_csv(LUNG)
     with ms.local(split(frame, "split", sites)) as consortium:
