@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
@@ -20,6 +21,7 @@ __all__ = ["Column", "Dictionary", "infer_dictionary", "load_dictionary", "parse
 
 INFERRED_INTEGER_LEVELS = 50
 INFERRED_CATEGORY_LEVELS = 1000
+INFERRED_DECIMALS = 6
 _MAX_NAME = 256
 
 
@@ -195,8 +197,9 @@ def infer_dictionary(frames: Mapping[str, pd.DataFrame], id_column: str | None =
     -------
     Dictionary
         Levels are the sorted union over the parties for text (up to 1,000 values), booleans, and integers with at most
-        50 values; ranges are smallest to largest value over the parties. Columns that hold dates, mix text and numbers,
-        or differ in type between parties are listed as unusable.
+        50 values; ranges are smallest to largest value over the parties; the resolution of decimal numbers is the
+        largest that fits them as written, if they have at most 6 decimals. Columns that hold dates, mix text and
+        numbers, or differ in type between parties are listed as unusable.
     """
     names = dict.fromkeys(str(name) for frame in frames.values() for name in frame.columns)
     columns, unusable = [], {}
@@ -245,7 +248,18 @@ def _infer_numeric(name: str, found: set[Any], parts: list[pd.Series[Any]], is_i
         type="integer" if whole else "decimal",
         levels=tuple(int(value) for value in values) if few else None,
         range=(float(values[0]), float(values[-1])),
+        resolution=None if whole else _decimals(values),
     )
+
+
+def _decimals(values: NDArray[np.float64]) -> float | None:
+    """The largest number of which all values are whole multiples, as they were written; None beyond 6 decimals."""
+    for decimals in range(INFERRED_DECIMALS + 1):
+        scale = 10**decimals
+        units = np.rint(values * scale)
+        if bool(np.all(units / scale == values) and np.all(np.abs(units) <= EXACT_INTEGER)):
+            return int(np.gcd.reduce(units.astype(np.int64))) / scale or None
+    return None
 
 
 def _text_levels(parts: list[pd.Series[Any]]) -> tuple[str, ...] | None:

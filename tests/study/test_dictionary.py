@@ -151,9 +151,27 @@ def test_types_levels_and_ranges_are_inferred_over_all_sites() -> None:
     assert found.column("sex") == Column(name="sex", type="integer", levels=(1, 2), range=(1, 2))
     assert found.column("death") == Column(name="death", type="boolean")
     assert found.column("event") == Column(name="event", type="boolean")
-    assert found.column("bmi") == Column(name="bmi", type="decimal", range=(18, 44))
+    assert found.column("bmi") == Column(name="bmi", type="decimal", range=(18, 44), resolution=0.5)
     assert found.column("day") == Column(name="day", type="integer", levels=(3, 60, 900, 1022), range=(3, 1022))
     assert found.column("code").levels == ("x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("values", "resolution"),
+    [
+        ([0.3, 28.1], 0.1),
+        ([0.5, 2.0], 0.5),
+        ([0.0], None),
+        ([1e-6, 0.5], 1e-6),
+        ([0.1, 1 / 3], None),
+        ([2.0**53 + 2, 0.5], None),
+        ([-1.25, 0.1], 0.05),
+    ],
+)
+def test_decimal_numbers_have_the_resolution_with_which_they_were_written(
+    values: list[float], resolution: float | None
+) -> None:
+    assert infer_dictionary({"a": pd.DataFrame({"x": values})}).column("x").resolution == resolution
 
 
 def test_many_integers_have_a_range_but_no_levels() -> None:

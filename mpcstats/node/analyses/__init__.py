@@ -15,6 +15,7 @@ from mpcstats.node.analyses import (
     mean_tests,
     missingness,
     regression,
+    rank,
     sample_overlap,
     survival,
     variant_quality,
@@ -40,6 +41,7 @@ FAMILIES = (
     components,
     gwas_meta,
     regression,
+    rank,
 )
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {

@@ -14,6 +14,7 @@ from mpcstats.sdk.methods.gwas_meta import MetaMethods
 from mpcstats.sdk.methods.mean_tests import MeanTestMethods
 from mpcstats.sdk.methods.missingness import MissingnessMethods
 from mpcstats.sdk.methods.regression import RegressionMethods
+from mpcstats.sdk.methods.rank import RankMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.table_one import TableOneMethods
@@ -39,5 +40,6 @@ class AnalysisMethods(
     ComponentMethods,
     MetaMethods,
     RegressionMethods,
+    RankMethods,
 ):
     """All analyses that a consortium answers."""

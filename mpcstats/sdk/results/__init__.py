@@ -19,6 +19,7 @@ from mpcstats.sdk.results import (
     mean_tests,
     missingness,
     regression,
+    rank,
     sample_overlap,
     survival,
     variant_quality,
@@ -36,6 +37,7 @@ from mpcstats.sdk.results.gwas_meta import GwasMetaResult
 from mpcstats.sdk.results.mean_tests import AnovaResult, TTestResult, VarianceTestResult
 from mpcstats.sdk.results.missingness import MissingnessResult
 from mpcstats.sdk.results.regression import GlmResult, OlsResult
+from mpcstats.sdk.results.rank import KruskalResult, MannWhitneyResult, SignedRankResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
@@ -56,6 +58,7 @@ __all__ = [
     "GwasMetaResult",
     "GwasResult",
     "KaplanMeierResult",
+    "KruskalResult",
     "LogrankResult",
     "OlsResult",
     "MissingnessResult",
@@ -64,6 +67,11 @@ __all__ = [
     "SampleOverlapResult",
     "TTestResult",
     "VarianceTestResult",
+    "MannWhitneyResult",
+    "PrincipalComponentsResult",
+    "Result",
+    "SampleOverlapResult",
+    "SignedRankResult",
     "VariantQualityResult",
     "wrap",
 ]
@@ -84,6 +92,7 @@ FAMILIES = (
     components,
     gwas_meta,
     regression,
+    rank,
 )
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}

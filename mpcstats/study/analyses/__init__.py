@@ -21,6 +21,7 @@ from mpcstats.study.analyses import (
     mean_tests,
     missingness,
     regression,
+    rank,
     sample_overlap,
     survival,
     variant_quality,
@@ -46,6 +47,7 @@ FAMILIES = (
     components,
     gwas_meta,
     regression,
+    rank,
 )
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}

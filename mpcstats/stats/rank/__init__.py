@@ -1,0 +1,7 @@
+"""Rank tests of pooled people, from histograms on a public lattice of values."""
+
+from __future__ import annotations
+
+from mpcstats.stats.rank.joint import RankOptions, joint_kruskal, joint_mannwhitney, joint_signed_rank
+
+__all__ = ["RankOptions", "joint_kruskal", "joint_mannwhitney", "joint_signed_rank"]

@@ -1,0 +1,76 @@
+"""Our rank tests and correlations against R's, over random splits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+import mpcstats as ms
+from tests.stats.r_truth import _read, everything, shipped
+
+__all__ = ["check", "entries", "split"]
+
+NAMES = {"two-sample": "mannwhitney", "k-sample": "kruskal", "paired": "signed_rank", "correlation": "correlation"}
+
+
+def entries(kind: str, *, all_of_them: bool) -> list[Any]:
+    """Parameters for the entries of a kind."""
+    found = everything("tests.json") if all_of_them else shipped("rank_tests.json")
+    return [p for p in found if p.values[0] is None or p.values[0]["analysis"].split()[0] == kind]
+
+
+def split(entry: dict[str, Any], sites: int, seed: int = 1) -> dict[str, pd.DataFrame]:
+    """The columns of an entry, on sites at random."""
+    columns = [entry[key] for key in ("value", "group", "x", "y") if key in entry]
+    frame = _read(entry["file"])[columns]
+    site = np.random.default_rng(seed).integers(0, sites, len(frame))
+    return {f"site{k}": frame[site == k] for k in range(sites)}
+
+
+def check(entry: dict[str, Any], sites: int, mode: Any, rtol: float) -> None:
+    """Every number of the entry that is ours."""
+    with ms.local(split(entry, sites, seed=sites)) as consortium:
+        kind = NAMES[entry["analysis"].split()[0]]
+        ours, theirs = globals()[f"_{kind}"](consortium, entry, mode)
+    known = {name for name, value in theirs.items() if value is not None and name in ours}
+    assert known
+    for name in sorted(known):
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=rtol, err_msg=name)
+
+
+def _mannwhitney(consortium: ms.Consortium, entry: dict[str, Any], mode: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = consortium.mannwhitney(entry["value"], by=entry["group"], mode=mode)
+    r = entry["result"]
+    assert found.groups["n"].tolist() == r["n"]
+    assert found.groups["group"].tolist() == r["levels"]
+    theirs = {
+        "u": r["wilcoxon_W"],
+        "auc": r["auc"],
+        "p_value": r["wilcoxon_p_cc"],
+        "p_value_uncorrected": r["wilcoxon_p_no_cc"],
+    }
+    return found.table.iloc[0].to_dict(), theirs
+
+
+def _kruskal(consortium: ms.Consortium, entry: dict[str, Any], mode: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    r = entry["result"]
+    found = consortium.kruskal(entry["value"], by=entry["group"], groups=r["levels"], mode=mode)
+    assert found.groups["n"].tolist() == r["n"]
+    test = r["kruskal"]
+    return found.table.iloc[0].to_dict(), {
+        "statistic": test["H"],
+        "degrees_of_freedom": test["df"],
+        "p_value": test["p"],
+    }
+
+
+def _signed_rank(consortium: ms.Consortium, entry: dict[str, Any], mode: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    found = consortium.wilcoxon_signed_rank(entry["x"], entry["y"], mode=mode)
+    r = entry["result"]
+    return found.table.iloc[0].to_dict(), {
+        "v": r["signed_rank_V"],
+        "p_value": r["p_cc"],
+        "p_value_uncorrected": r["p_no_cc"],
+    }

@@ -1,0 +1,205 @@
+"""Rank tests from Python: R's digits, what stays closed, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mpcstats as ms
+from mpcstats.errors import DataError, DisclosureRefused, SpecError
+from mpcstats.study.dictionary import parse_dictionary
+from tests.sdk.rank_truth import check, entries
+
+KINDS = ("two-sample", "k-sample")
+MODES = [("table", 1e-9), ("statistic", 1e-6)]
+
+
+@pytest.mark.parametrize(("mode", "rtol"), MODES)
+@pytest.mark.parametrize("entry", [p for kind in KINDS for p in entries(kind, all_of_them=False)])
+def test_rs_digits(entry: dict[str, Any], mode: str, rtol: float) -> None:
+    check(entry, 4 if mode == "table" else 3, mode, rtol)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("mode", "rtol"), MODES)
+@pytest.mark.parametrize("sites", [2, 5, 7])
+@pytest.mark.parametrize("entry", [p for kind in (*KINDS, "paired") for p in entries(kind, all_of_them=True)])
+def test_all_of_rs_digits(entry: dict[str, Any], sites: int, mode: str, rtol: float) -> None:
+    check(entry, sites, mode, rtol)
+
+
+def tables(rows: int, seed: int = 0, sites: int = 3) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(seed)
+    return {
+        f"s{k}": pd.DataFrame(
+            {
+                "x": rng.integers(0, 20, rows),
+                "y": rng.integers(50, 150, rows) / 10,
+                "sex": rng.choice(["F", "M"], rows),
+                "arm": rng.choice(["a", "b", "c"], rows),
+                "note": "text",
+            }
+        )
+        for k in range(sites)
+    }
+
+
+def test_signed_ranks_are_rs() -> None:
+    from scipy.stats import rankdata, wilcoxon
+
+    sites = tables(20)
+    pooled = pd.concat(sites.values())
+    with ms.local(sites) as consortium:
+        found = consortium.wilcoxon_signed_rank("y", "x")
+        decimal = consortium.wilcoxon_signed_rank("y", "x", ties="decimal", correct=False)
+        one = consortium.wilcoxon_signed_rank("x", mu=7, alternative="greater")
+        hidden = consortium.wilcoxon_signed_rank("x", mu=7, alternative="greater", mode="statistic")
+    for result, pairs in ((found, pooled["y"] - pooled["x"]), (decimal, (pooled["y"] - pooled["x"]).round(6))):
+        difference = pairs[pairs != 0]
+        ranks = rankdata(np.abs(difference))
+        assert result.table["v"].iloc[0] == ranks[difference > 0].sum()
+        assert result.groups["n"].tolist() == [len(difference)]
+        other = wilcoxon(difference, correction=result is found, mode="approx").pvalue
+        assert result.p_value == pytest.approx(other, rel=1e-12)
+    above = pooled["x"] - 7
+    expected = wilcoxon(above[above != 0], correction=True, alternative="greater", mode="approx").pvalue
+    assert one.p_value == pytest.approx(expected, rel=1e-12)
+    assert hidden.p_value == pytest.approx(expected, rel=1e-9)
+    assert "signed rank" in found.summary()
+
+
+@pytest.mark.parametrize("alternative", ["two-sided", "greater", "less"])
+def test_alternatives_and_corrections(alternative: Any) -> None:
+    from scipy.stats import mannwhitneyu
+
+    sites = tables(12, seed=3)
+    pooled = pd.concat(sites.values())
+    values = [pooled.loc[pooled["sex"] == sex, "x"] for sex in ("F", "M")]
+    with ms.local(sites) as consortium:
+        for correct in (True, False):
+            expected = mannwhitneyu(*values, use_continuity=correct, alternative=alternative, method="asymptotic")
+            asked: dict[str, Any] = {"by": "sex", "alternative": alternative, "correct": correct}
+            found = consortium.mannwhitney("x", **asked)
+            assert found.table["u"].iloc[0] == expected.statistic
+            assert found.p_value == pytest.approx(expected.pvalue, rel=1e-12)
+        hidden = consortium.mannwhitney("x", by="sex", alternative=alternative, correct=False, mode="statistic")
+        assert hidden.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+        assert set(hidden.table) == {"variable", "auc", "z", "p_value", "log_p_value"}
+
+
+def test_exact_p_of_small_groups_without_ties() -> None:
+    from scipy.stats import mannwhitneyu
+
+    frame = pd.DataFrame({"x": [3, 9, 1, 12, 7, 5, 20, 15, 11, 2], "g": list("aababbabab")})
+    values = [frame.loc[frame["g"] == g, "x"] for g in "ab"]
+    with ms.local({"n": frame[:4], "s": frame[4:]}) as consortium:
+        for alternative in ("two-sided", "greater", "less"):
+            found = consortium.mannwhitney("x", by="g", alternative=alternative)  # type: ignore[arg-type]
+            expected = mannwhitneyu(*values, alternative=alternative, method="exact").pvalue
+            assert found.table["p_value_exact"].iloc[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_delongs_interval() -> None:
+    sites = tables(15, seed=5)
+    pooled = pd.concat(sites.values())
+    first, second = (pooled.loc[pooled["sex"] == sex, "x"].to_numpy() for sex in ("F", "M"))
+    wins = (first[:, None] > second) + 0.5 * (first[:, None] == second)
+    variance = wins.mean(1).var(ddof=1) / len(first) + wins.mean(0).var(ddof=1) / len(second)
+    with ms.local(sites) as consortium:
+        found = consortium.mannwhitney("x", by="sex", conf_level=0.9).table.iloc[0]
+    assert found["auc"] == pytest.approx(wins.mean(), rel=1e-13)
+    assert found["auc_standard_error"] == pytest.approx(np.sqrt(variance), rel=1e-12)
+    assert found["auc_upper"] - found["auc"] == pytest.approx(1.6448536269514722 * np.sqrt(variance), rel=1e-12)
+
+
+def test_groups_can_be_chosen_and_empty_ones_do_not_count() -> None:
+    from scipy.stats import kruskal
+
+    sites = tables(12, seed=2)
+    sites["s1"] = sites["s1"].iloc[:0]
+    pooled = pd.concat(sites.values())
+    arms = {arm: pooled.loc[(pooled["arm"] == arm) & (pooled["x"] > 3), "x"] for arm in "abc"}
+    with ms.local(sites) as consortium:
+        swapped = consortium.mannwhitney("x", by="arm", groups=("c", "a"), where="x > 3")
+        assert swapped.groups["n"].tolist() == [len(arms["c"]), len(arms["a"])]
+        for mode in ("table", "statistic"):
+            found = consortium.kruskal("x", by="arm", where="x > 3 and arm != 'b'", mode=mode)  # type: ignore[arg-type]
+            expected = kruskal(arms["a"], arms["c"])
+            assert found.table["degrees_of_freedom"].iloc[0] == 1
+            assert found.statistic == pytest.approx(expected.statistic, rel=1e-9)
+            assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
+            empty = consortium.mannwhitney("x", by="arm", groups=("a", "b"), where="arm == 'a'", mode=mode)  # type: ignore[arg-type]
+            assert np.isnan(empty.table[["z", "auc", "p_value"]].to_numpy(float)).all()
+            tied = consortium.kruskal("x", by="arm", where="x == 5", mode=mode)  # type: ignore[arg-type]
+            assert np.isnan(tied.p_value)
+
+
+def test_under_standard_sums_stay_closed() -> None:
+    sites = tables(40, seed=7)
+    pooled = pd.concat(sites.values())
+    with ms.local(sites) as consortium:
+        exact = [consortium.mannwhitney("x", by="sex"), consortium.kruskal("x", by="arm")]
+        exact.append(consortium.wilcoxon_signed_rank("x", "y"))
+    with ms.local(sites, policy="standard") as consortium:
+        closed = [consortium.mannwhitney("x", by="sex"), consortium.kruskal("x", by="arm")]
+        closed.append(consortium.wilcoxon_signed_rank("x", "y"))
+        with pytest.raises(DisclosureRefused, match="exact sums are not let out"):
+            consortium.kruskal("x", by="arm", mode="table")
+        few = int((pooled["x"] == 3).sum())
+        assert few < 22
+        for refused in ("x == 3", "x == 99 or x == 3 and sex == 'F'"):
+            with pytest.raises(DisclosureRefused, match="too few people"):
+                consortium.mannwhitney("x", by="sex", where=refused)
+            with pytest.raises(DisclosureRefused, match="too few people"):
+                consortium.wilcoxon_signed_rank("x", where=refused)
+    for ours, theirs in zip(closed, exact, strict=True):
+        assert (ours.groups["n"] % 5 == 0).all()
+        assert "rank_sum" not in ours.groups
+        statistic = "statistic" if "statistic" in ours.table else "z"
+        a, b = ours.table[statistic].iloc[0], theirs.table[statistic].iloc[0]
+        assert a == pytest.approx(b, rel=5e-7)
+        assert a != b
+        square = a if statistic == "statistic" else a * a
+        mantissa = np.frexp(square)[0] * 2**21
+        assert mantissa == pytest.approx(round(mantissa), abs=1e-6)
+        opened = {item["name"] for item in ours.run["opened"]}
+        assert opened <= {"test can be released", "people in groups", "statistic", "area under the curve"}
+        assert any("stay on shares" in line for line in ours.withheld)
+
+
+def test_what_is_refused_before_anything_runs() -> None:
+    with ms.local(tables(5)) as consortium:
+        for call, problem in (
+            (lambda: consortium.mannwhitney("x", by="arm"), "compares two groups, and column 'arm' has 3"),
+            (lambda: consortium.mannwhitney("note", by="sex"), "cannot be ranked"),
+            (lambda: consortium.kruskal("x", by="y"), "no levels"),
+            (lambda: consortium.kruskal("x", by="arm", groups=("a", "d")), "has no level 'd'"),
+            (lambda: consortium.kruskal("x", by="arm", groups=("a",)), "compares two groups or more"),
+            (lambda: consortium.kruskal("z", by="arm"), "has no column 'z'"),
+            (lambda: consortium.wilcoxon_signed_rank("x", "x"), "named twice"),
+            (lambda: consortium.wilcoxon_signed_rank("x", mu=0.5), "no whole multiple"),
+        ):
+            with pytest.raises(SpecError, match=problem):
+                call()
+
+
+def test_lattices_that_are_too_long_or_unknown() -> None:
+    sites = tables(5)
+    column: dict[str, Any] = {"name": "y", "type": "decimal", "range": [0, 20]}
+    sex = {"name": "sex", "type": "category", "levels": ["F", "M"]}
+
+    def refused(**more: Any) -> str:
+        dictionary = parse_dictionary({"id": "d", "columns": [column | more, sex]})
+        with ms.local(sites, dictionary=dictionary) as consortium, pytest.raises(SpecError) as caught:
+            consortium.mannwhitney("y", by="sex")
+        return str(caught.value)
+
+    assert "resolution is not known" in refused()
+    assert "range is not known" in refused(range=None, resolution=0.1)
+    assert "20,000,001 possible values" in refused(resolution=1e-6)
+    dictionary = parse_dictionary({"id": "d", "columns": [column | {"resolution": 1}, sex]})
+    with ms.local(sites, dictionary=dictionary) as consortium, pytest.raises(DataError, match="no whole multiples"):
+        consortium.mannwhitney("y", by="sex")
