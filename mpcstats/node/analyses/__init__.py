@@ -6,6 +6,7 @@ from mpcstats.node.analyses import (
     association,
     competing_risks,
     components,
+    correlation,
     counts,
     cox,
     descriptives,
@@ -42,6 +43,7 @@ FAMILIES = (
     gwas_meta,
     regression,
     rank,
+    correlation,
 )
 
 NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mpcstats.sdk.methods.association import AssociationMethods
 from mpcstats.sdk.methods.competing_risks import CompetingRisksMethods
 from mpcstats.sdk.methods.components import ComponentMethods
+from mpcstats.sdk.methods.correlation import CorrelationMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
 from mpcstats.sdk.methods.descriptives import DescriptiveMethods
@@ -41,5 +42,6 @@ class AnalysisMethods(
     MetaMethods,
     RegressionMethods,
     RankMethods,
+    CorrelationMethods,
 ):
     """All analyses that a consortium answers."""

@@ -10,6 +10,7 @@ from mpcstats.sdk.results import (
     association,
     competing_risks,
     components,
+    correlation,
     counts,
     cox,
     descriptives,
@@ -28,6 +29,7 @@ from mpcstats.sdk.results.association import GwasResult
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.competing_risks import CumulativeIncidenceResult, GrayResult
 from mpcstats.sdk.results.components import PrincipalComponentsResult
+from mpcstats.sdk.results.correlation import CorrelationResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
 from mpcstats.sdk.results.descriptives import DescribeResult
@@ -47,6 +49,7 @@ __all__ = [
     "RESULTS",
     "AnovaResult",
     "ContingencyResult",
+    "CorrelationResult",
     "CountResult",
     "CoxResult",
     "CumulativeIncidenceResult",
@@ -93,6 +96,7 @@ FAMILIES = (
     gwas_meta,
     regression,
     rank,
+    correlation,
 )
 
 RESULTS: dict[str, type[Result]] = {cls.analysis: cls for family in FAMILIES for cls in family.RESULTS}

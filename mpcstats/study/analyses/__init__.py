@@ -12,6 +12,7 @@ from mpcstats.study.analyses import (
     association,
     competing_risks,
     components,
+    correlation,
     counts,
     cox,
     descriptives,
@@ -48,6 +49,7 @@ FAMILIES = (
     gwas_meta,
     regression,
     rank,
+    correlation,
 )
 
 ANALYSES: dict[str, AnyAnalysis] = {entry.name: entry for family in FAMILIES for entry in family.ANALYSES}
