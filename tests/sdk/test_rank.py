@@ -115,6 +115,42 @@ def test_delongs_interval() -> None:
     assert found["auc_upper"] - found["auc"] == pytest.approx(1.6448536269514722 * np.sqrt(variance), rel=1e-12)
 
 
+@pytest.mark.parametrize(("rows", "sex"), [(9, "F"), (10, "F"), (1, "M")])
+def test_hodges_lehmann_is_the_median_of_all_differences(rows: int, sex: str) -> None:
+    rng = np.random.default_rng(rows)
+    frame = pd.DataFrame({"y": rng.integers(-80, 120, 3 * rows) / 10, "sex": rng.choice(["F", "M"], 3 * rows)})
+    frame.loc[:1, "sex"] = ["F", "M"]
+    first, second = (frame.loc[frame["sex"] == each, "y"].to_numpy() for each in ("F", "M"))
+    with ms.local({"n": frame[:1], "m": frame[1 : rows + 1], "s": frame[rows + 1 :]}) as consortium:
+        found = consortium.mannwhitney("y", by="sex").table["hodges_lehmann"].iloc[0]
+        plain = consortium.mannwhitney("y", by="sex", hodges_lehmann=False)
+    assert found == pytest.approx(np.median(np.subtract.outer(first, second)), abs=1e-12)
+    assert "hodges_lehmann" not in plain.table
+
+
+def test_kolmogorov_and_smirnov() -> None:
+    from scipy.stats import ks_2samp, kstwobign
+
+    sites = tables(15, seed=6)
+    pooled = pd.concat(sites.values())
+    values = [pooled.loc[pooled["sex"] == sex, "x"].to_numpy() for sex in ("F", "M")]
+    expected = ks_2samp(*values).statistic
+    scaled = expected * np.sqrt(len(values[0]) * len(values[1]) / len(pooled))
+    with ms.local(sites) as consortium:
+        for mode in ("table", "statistic"):
+            found = consortium.kolmogorov_smirnov("x", by="sex", mode=mode)  # type: ignore[arg-type]
+            assert found.statistic == pytest.approx(expected, rel=1e-12)
+            assert found.p_value == pytest.approx(kstwobign.sf(scaled), rel=1e-9)
+        nobody = consortium.kolmogorov_smirnov("x", by="sex", where="sex == 'F'")
+        assert np.isnan(nobody.p_value)
+    distinct = pd.DataFrame({"x": np.random.default_rng(2).permutation(60), "sex": ["F"] * 23 + ["M"] * 37})
+    with ms.local({"n": distinct[::2], "s": distinct[1::2]}) as consortium:
+        test = consortium.kolmogorov_smirnov("x", by="sex").table.iloc[0]
+    exact = ks_2samp(distinct["x"][:23], distinct["x"][23:], method="exact")
+    assert test["d"] == pytest.approx(exact.statistic, rel=1e-12)
+    assert test["p_value_exact"] == pytest.approx(exact.pvalue, rel=1e-9)
+
+
 def test_groups_can_be_chosen_and_empty_ones_do_not_count() -> None:
     from scipy.stats import kruskal
 
@@ -142,10 +178,10 @@ def test_under_standard_sums_stay_closed() -> None:
     pooled = pd.concat(sites.values())
     with ms.local(sites) as consortium:
         exact = [consortium.mannwhitney("x", by="sex"), consortium.kruskal("x", by="arm")]
-        exact.append(consortium.wilcoxon_signed_rank("x", "y"))
+        exact += [consortium.wilcoxon_signed_rank("x", "y"), consortium.kolmogorov_smirnov("x", by="sex")]
     with ms.local(sites, policy="standard") as consortium:
         closed = [consortium.mannwhitney("x", by="sex"), consortium.kruskal("x", by="arm")]
-        closed.append(consortium.wilcoxon_signed_rank("x", "y"))
+        closed += [consortium.wilcoxon_signed_rank("x", "y"), consortium.kolmogorov_smirnov("x", by="sex")]
         with pytest.raises(DisclosureRefused, match="exact sums are not let out"):
             consortium.kruskal("x", by="arm", mode="table")
         few = int((pooled["x"] == 3).sum())
@@ -158,16 +194,22 @@ def test_under_standard_sums_stay_closed() -> None:
     for ours, theirs in zip(closed, exact, strict=True):
         assert (ours.groups["n"] % 5 == 0).all()
         assert "rank_sum" not in ours.groups
-        statistic = "statistic" if "statistic" in ours.table else "z"
+        statistic = next(name for name in ("statistic", "z", "d") if name in ours.table)
         a, b = ours.table[statistic].iloc[0], theirs.table[statistic].iloc[0]
         assert a == pytest.approx(b, rel=5e-7)
         assert a != b
-        square = a if statistic == "statistic" else a * a
+        square = a * a if statistic == "z" else a
         mantissa = np.frexp(square)[0] * 2**21
         assert mantissa == pytest.approx(round(mantissa), abs=1e-6)
         opened = {item["name"] for item in ours.run["opened"]}
-        assert opened <= {"test can be released", "people in groups", "statistic", "area under the curve"}
-        assert any("stay on shares" in line for line in ours.withheld)
+        assert opened <= {
+            "test can be released",
+            "people in groups",
+            "statistic",
+            "area under the curve",
+            "largest distance",
+        }
+        assert any("on shares" in line for line in ours.withheld)
 
 
 def test_what_is_refused_before_anything_runs() -> None:

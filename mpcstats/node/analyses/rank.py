@@ -10,14 +10,20 @@ from mpcstats.node.datasource import Records
 from mpcstats.node.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
 from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 from mpcstats.stats.outcome import Outcome
-from mpcstats.stats.rank import RankOptions, joint_kruskal, joint_mannwhitney, joint_signed_rank
-from mpcstats.study.analyses.rank import KruskalSpec, MannWhitneySpec, SignedRankSpec
+from mpcstats.stats.rank import (
+    RankOptions,
+    joint_kolmogorov_smirnov,
+    joint_kruskal,
+    joint_mannwhitney,
+    joint_signed_rank,
+)
+from mpcstats.study.analyses.rank import KolmogorovSmirnovSpec, KruskalSpec, MannWhitneySpec, SignedRankSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
 
 __all__ = ["NODE_ANALYSES"]
 
-GroupSpec = MannWhitneySpec | KruskalSpec
+GroupSpec = MannWhitneySpec | KruskalSpec | KolmogorovSmirnovSpec
 
 
 def _prepare_groups(
@@ -55,13 +61,17 @@ def _prepare_pairs(
 
 async def _run_mannwhitney(run: Run[MannWhitneySpec, RankPlan, RankContribution]) -> Outcome:
     spec = run.spec
-    options = RankOptions(spec.alternative, spec.correct, spec.conf_level, spec.mode)
+    options = RankOptions(spec.alternative, spec.correct, spec.conf_level, spec.mode, spec.hodges_lehmann)
     return await joint_mannwhitney(run.session, run.plan, run.own, run.dealers, run.ruling, options)
 
 
 async def _run_kruskal(run: Run[KruskalSpec, RankPlan, RankContribution]) -> Outcome:
     options = RankOptions(mode=run.spec.mode)
     return await joint_kruskal(run.session, run.plan, run.own, run.dealers, run.ruling, options)
+
+
+async def _run_kolmogorov(run: Run[KolmogorovSmirnovSpec, RankPlan, RankContribution]) -> Outcome:
+    return await joint_kolmogorov_smirnov(run.session, run.plan, run.own, run.dealers, run.ruling, run.spec.mode)
 
 
 async def _run_signed_rank(run: Run[SignedRankSpec, RankPlan, RankContribution]) -> Outcome:
@@ -72,5 +82,6 @@ async def _run_signed_rank(run: Run[SignedRankSpec, RankPlan, RankContribution])
 NODE_ANALYSES = (
     NodeAnalysis(MannWhitneySpec, RankContribution, _prepare_groups, _run_mannwhitney),
     NodeAnalysis(KruskalSpec, RankContribution, _prepare_groups, _run_kruskal),
+    NodeAnalysis(KolmogorovSmirnovSpec, RankContribution, _prepare_groups, _run_kolmogorov),
     NodeAnalysis(SignedRankSpec, RankContribution, _prepare_pairs, _run_signed_rank),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from mpcstats.sdk.methods.base import Methods, several_values
-from mpcstats.sdk.results.rank import KruskalResult, MannWhitneyResult, SignedRankResult
+from mpcstats.sdk.results.rank import KolmogorovSmirnovResult, KruskalResult, MannWhitneyResult, SignedRankResult
 
 __all__ = ["RankMethods"]
 
@@ -27,6 +27,7 @@ class RankMethods(Methods):
         alternative: Alternative = "two-sided",
         correct: bool = True,
         conf_level: float = 0.95,
+        hodges_lehmann: bool = True,
         mode: Mode = "auto",
         dataset: str = "main",
         policy: str | None = None,
@@ -43,11 +44,14 @@ class RankMethods(Methods):
             The two levels, where `by` has more, or in another order.
         correct : bool
             Correction for continuity.
+        hodges_lehmann : bool
+            Also the median of all differences between the groups, in mode "table".
         mode : {"auto", "table", "statistic"}
             "table" opens sums and gives R's digits; "statistic" keeps them on shares; "auto" as the policies allow.
 
         Reveals whether both groups are large enough, and their sizes, rounded; in mode "table" rank sums, the sum of
-        t^3 over ties and two sums of squared placements, in mode "statistic" z and the area under the curve, rounded.
+        t^3 over ties, two sums of squared placements and the middle differences between the groups; in mode "statistic"
+        z and the area under the curve, rounded.
         """
         return self._ask(
             MannWhitneyResult,
@@ -59,6 +63,7 @@ class RankMethods(Methods):
             alternative=alternative,
             correct=correct,
             conf_level=conf_level,
+            hodges_lehmann=hodges_lehmann,
             mode=mode,
             dataset=dataset,
             policy=policy,
@@ -88,6 +93,39 @@ class RankMethods(Methods):
         return self._ask(
             KruskalResult,
             type="kruskal",
+            column=column,
+            by=by,
+            groups=several_values(groups),
+            where=where,
+            mode=mode,
+            dataset=dataset,
+            policy=policy,
+        )
+
+    def kolmogorov_smirnov(
+        self,
+        column: str,
+        *,
+        by: str,
+        groups: Sequence[Any] = (),
+        where: str | None = None,
+        mode: Mode = "auto",
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> KolmogorovSmirnovResult:
+        """Kolmogorov and Smirnov's test of two groups, as R's ks.test(x, y).
+
+        Parameters
+        ----------
+        column, by, groups, mode
+            As in `mannwhitney`.
+
+        Reveals whether both groups are large enough, and their sizes, rounded; in mode "table" the largest distance of
+        the distributions and whether values are tied, in mode "statistic" D and the scaled D, rounded.
+        """
+        return self._ask(
+            KolmogorovSmirnovResult,
+            type="kolmogorov-smirnov",
             column=column,
             by=by,
             groups=several_values(groups),

@@ -40,6 +40,7 @@ from mpcstats.sdk.results.mean_tests import AnovaResult, TTestResult, VarianceTe
 from mpcstats.sdk.results.missingness import MissingnessResult
 from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.rank import KruskalResult, MannWhitneyResult, SignedRankResult
+from mpcstats.sdk.results.rank import KolmogorovSmirnovResult, KruskalResult, MannWhitneyResult, SignedRankResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
@@ -61,6 +62,7 @@ __all__ = [
     "GwasMetaResult",
     "GwasResult",
     "KaplanMeierResult",
+    "KolmogorovSmirnovResult",
     "KruskalResult",
     "LogrankResult",
     "OlsResult",

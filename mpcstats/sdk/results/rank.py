@@ -7,7 +7,7 @@ import pandas as pd
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.results.text import number, p_phrase
 
-__all__ = ["RESULTS", "KruskalResult", "MannWhitneyResult", "SignedRankResult"]
+__all__ = ["RESULTS", "KolmogorovSmirnovResult", "KruskalResult", "MannWhitneyResult", "SignedRankResult"]
 
 
 class _RankResult(Result):
@@ -63,6 +63,22 @@ class KruskalResult(_RankResult):
         return [f"H = {self.statistic:.4g} on {degrees} df, p {p_phrase(self.p_value)}"]
 
 
+class KolmogorovSmirnovResult(_RankResult):
+    """Kolmogorov and Smirnov's test; columns d, p_value, p_value_r (as R sums it) and, without ties, p_value_exact."""
+
+    analysis = "kolmogorov-smirnov"
+    title = "Kolmogorov-Smirnov test of two groups"
+
+    @property
+    def statistic(self) -> float:
+        """D."""
+        return self._value("d")
+
+    def notes(self) -> list[str]:
+        """The test in words."""
+        return [f"D = {self.statistic:.4g}, p {p_phrase(self.p_value)}"]
+
+
 class SignedRankResult(_RankResult):
     """Wilcoxon's signed rank test; columns v (where sums are opened), z, p_value and more."""
 
@@ -75,4 +91,4 @@ class SignedRankResult(_RankResult):
         return [f"z = {self._value('z'):.4g}, p {p_phrase(self.p_value)}"]
 
 
-RESULTS = (MannWhitneyResult, KruskalResult, SignedRankResult)
+RESULTS = (MannWhitneyResult, KruskalResult, KolmogorovSmirnovResult, SignedRankResult)

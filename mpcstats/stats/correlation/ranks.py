@@ -1,9 +1,9 @@
 """Spearman's and Kendall's coefficients of one pair of columns, from counts on the lattices of both.
 
 Twice a midrank less its mean, 2 c + t - n with c people below and t at a value, is linear in the counts of one column.
-In mode "table" these counts are opened (they are what exact ranks are made of), and sites sum products of ranks of their
-own people. In mode "statistic" they stay on shares, and so do the ranks: the sum over people of products of ranks is
-r' N s with the pooled table N of both columns.
+In mode "table" these counts are opened (they are what exact ranks are made of), and sites sum products of ranks of
+their own people. In mode "statistic" they stay on shares, and so do the ranks: the sum over people of products of
+ranks is r' N s with the pooled table N of both columns.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def of_square(square: Fraction | float | None, n: int, conf_level: float | None)
     if square is None or math.isnan(square):
         return Found(math.nan, math.nan, math.nan)
     sign = 1.0 if square >= 0 else -1.0
-    size = abs(square) if abs(square) < 1 else type(square)(1)
+    size: Fraction | float = min(Fraction(1), abs(square)) if isinstance(square, Fraction) else min(1.0, abs(square))
     estimate = sign * math.sqrt(size)
     if n < 3:
         return Found(estimate, math.nan, math.nan)

@@ -14,6 +14,7 @@ from mpcstats.runtime import Session, concatenate, open_declared
 from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.rank.hodges_lehmann import hodges_lehmann
 from mpcstats.stats.rank.release import Mode, declare_sizes, mode_of, release_sizes
 from mpcstats.stats.rank.secret import (
     area,
@@ -56,12 +57,15 @@ class RankOptions:
         Of the limits of the area under the curve.
     mode : "auto", "table" or "statistic"
         See `release.mode_of`.
+    shift : bool
+        Also the Hodges-Lehmann estimate, in mode "table".
     """
 
     alternative: Alternative = "two-sided"
     correct: bool = True
     conf_level: float = 0.95
     mode: Mode = "auto"
+    shift: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,8 @@ async def joint_mannwhitney(
     -------
     Whether both groups are large enough, also without any one party; then their sizes, rounded. Mode "table": rank
     sums, the sum of t^3 over ties, and two sums of squared placements (for the standard error of the area).
-    Mode "statistic": z and the area, rounded (`number_bits`).
+    With `shift` the Hodges-Lehmann estimate: the two middle differences. Mode "statistic": z and the area, rounded
+    (`number_bits`).
 
     Cost
     ----
@@ -134,13 +139,27 @@ async def joint_mannwhitney(
     if mode == "table":
         opened = await _open_sums(session, sums)
         values, rank_sum = _mannwhitney_table(opened, options), [d / 2 for d in opened.doubled]
+        if options.shift:
+            values["hodges_lehmann"] = await hodges_lehmann(session, plan, own, dealers) if sizes.all() else math.nan
     else:
         values, rank_sum = await _mannwhitney_statistic(session, sums, sizes, ruling, options), None
     conventions = _conventions(plan, options, mode, ruling) | {
         "first group": f"{plan.group_names[0]}: u counts pairs in which its value is the larger; half of a tie",
         "auc": "u / (n1 n2)" + ("; DeLong's standard error, limits cut to [0, 1]" if mode == "table" else ""),
     }
-    return _outcome("mannwhitney", plan, values, sizes, rank_sum, conventions, _withheld(mode, ruling, "auc limits"))
+    if "hodges_lehmann" in values:
+        conventions["hodges_lehmann"] = (
+            "exact median of all differences between the groups (R's root finder is near it)"
+        )
+    return _outcome(
+        "mannwhitney",
+        plan,
+        values,
+        sizes,
+        rank_sum,
+        conventions,
+        _withheld(mode, ruling, "limits of the area, Hodges-Lehmann estimate"),
+    )
 
 
 def _mannwhitney_table(opened: Opened, options: RankOptions) -> dict[str, Any]:

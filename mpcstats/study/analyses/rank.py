@@ -16,7 +16,7 @@ from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.planning import check_where, levels_of, numeric_or_boolean, refuse_repeated, where_columns
 from mpcstats.study.spec import AnalysisSpec
 
-__all__ = ["ANALYSES", "KruskalSpec", "MannWhitneySpec", "SignedRankSpec", "value_lattice"]
+__all__ = ["ANALYSES", "KolmogorovSmirnovSpec", "KruskalSpec", "MannWhitneySpec", "SignedRankSpec", "value_lattice"]
 
 Mode = Literal["auto", "table", "statistic"]
 
@@ -50,12 +50,20 @@ class MannWhitneySpec(_GroupSpec):
     """Correction for continuity."""
     conf_level: float = Field(default=0.95, gt=0, lt=1, allow_inf_nan=False)
     """Confidence level of the limits of the area under the curve."""
+    hodges_lehmann: bool = True
+    """Also the median of all differences between the groups, in mode table."""
 
 
 class KruskalSpec(_GroupSpec):
     """Kruskal and Wallis's test: do values of some groups tend to be larger than those of others?"""
 
     type: Literal["kruskal"] = "kruskal"
+
+
+class KolmogorovSmirnovSpec(_GroupSpec):
+    """Kolmogorov and Smirnov's test: do two groups have different distributions?"""
+
+    type: Literal["kolmogorov-smirnov"] = "kolmogorov-smirnov"
 
 
 class SignedRankSpec(AnalysisSpec):
@@ -147,8 +155,9 @@ def _group_plan(spec: _GroupSpec, dictionary: Dictionary, _variants: pd.DataFram
     column = dictionary.column(spec.column)
     low, high, step = value_lattice(column, "ranked")
     groups = groups_of(spec, dictionary)
-    if len(groups) < 2 or (isinstance(spec, MannWhitneySpec) and len(groups) > 2):
-        needed = "two groups" if isinstance(spec, MannWhitneySpec) else "two groups or more"
+    several = isinstance(spec, KruskalSpec)
+    if len(groups) < 2 or (len(groups) > 2 and not several):
+        needed = "two groups or more" if several else "two groups"
         raise SpecError(
             f"this test compares {needed}, and column {spec.by!r} has {len(groups)}",
             hint="name the levels that are compared in `groups`; kruskal compares several groups",
@@ -221,5 +230,6 @@ def _pair_columns(spec: SignedRankSpec) -> tuple[str, ...]:
 ANALYSES = (
     Analysis(MannWhitneySpec, RankPlan, _group_plan, _group_columns, "Compare two groups by ranks (Mann-Whitney)."),
     Analysis(KruskalSpec, RankPlan, _group_plan, _group_columns, "Compare groups by ranks (Kruskal-Wallis)."),
+    Analysis(KolmogorovSmirnovSpec, RankPlan, _group_plan, _group_columns, "Compare the distributions of two groups."),
     Analysis(SignedRankSpec, RankPlan, _pair_plan, _pair_columns, "Compare pairs by signed ranks (Wilcoxon)."),
 )
