@@ -212,6 +212,27 @@ def test_under_standard_sums_stay_closed() -> None:
         assert any("on shares" in line for line in ours.withheld)
 
 
+def test_under_standard_a_column_of_few_values_needs_people_at_each() -> None:
+    rng = np.random.default_rng(1)
+    sites = {}
+    for k in range(3):
+        sites[f"s{k}"] = pd.DataFrame({"level": np.arange(150) % 5, "sex": rng.choice(["F", "M"], 150)})
+        sites[f"s{k}"]["long"] = rng.integers(0, 100, 150)
+        sites[f"s{k}"]["rare"] = np.where(np.arange(150) < 3, 0, 1 + np.arange(150) % 3)
+    with ms.local(sites, policy="standard") as consortium:
+        assert consortium.mannwhitney("level", by="sex").p_value > 0
+        assert consortium.kolmogorov_smirnov("level", by="sex").p_value > 0
+        assert consortium.correlation("level", "long").p_value > 0
+        for call in (
+            lambda: consortium.mannwhitney("rare", by="sex"),
+            lambda: consortium.kruskal("rare", by="sex"),
+            lambda: consortium.kolmogorov_smirnov("rare", by="sex"),
+            lambda: consortium.correlation("level", "rare"),
+        ):
+            with pytest.raises(DisclosureRefused, match="a value of a column with at most 5 of them"):
+                call()
+
+
 def test_what_is_refused_before_anything_runs() -> None:
     with ms.local(tables(5)) as consortium:
         for call, problem in (

@@ -43,6 +43,11 @@ class CorrelationPlan(Plan):
     steps: tuple[float, ...]
     lows: tuple[float, ...]
 
+    def few_cells(self, most: int) -> int:
+        """Length of `CorrelationContribution.few`."""
+        sizes = [(self.values[i], self.values[j]) for i, j in self.pairs]
+        return sum(a * b if max(a, b) <= most else sum(n for n in (a, b) if n <= most) for a, b in sizes)
+
     def within_limits(self) -> bool:
         """See `Plan.within_limits`."""
         size = len(self.columns)
@@ -87,6 +92,17 @@ class CorrelationContribution(Contribution):
         columns = plan.pairs[pair]
         place = self.complete(*columns)[which]
         return np.bincount(place, minlength=plan.values[columns[which]]).astype(np.int64)
+
+    def few(self, plan: CorrelationPlan, most: int) -> NDArray[np.int64]:
+        """People at each value of columns with at most `most` values, and of both together where both have so few."""
+        counts = [np.zeros(0, np.int64)]
+        for k, (i, j) in enumerate(plan.pairs):
+            few = [plan.values[column] <= most for column in (i, j)]
+            if all(few):
+                counts.append(self.table(plan, k, 0, plan.values[i]).ravel())
+            else:
+                counts += [self.margin(plan, k, which) for which in (0, 1) if few[which]]
+        return np.concatenate(counts)
 
     def table(
         self,

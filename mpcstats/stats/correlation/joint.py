@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.field import M61, M127
+from mpcstats.field import M61, M127, PrimeField
 from mpcstats.protocols import deal, sign
 from mpcstats.protocols.arithmetic import local_product, reshare
 from mpcstats.runtime import Session, Shared, concatenate, local, open_declared
@@ -22,7 +22,7 @@ from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.p_adjust import p_adjust
 from mpcstats.stats.rank.release import Mode, declare_sizes, mode_of, release_sizes
-from mpcstats.stats.rank.sums import total_of
+from mpcstats.stats.rank.sums import FEW_VALUES, total_of
 from mpcstats.stats.scaled import quotient, release_scaled
 
 __all__ = ["CorrelationOptions", "joint_correlation"]
@@ -99,13 +99,24 @@ async def joint_correlation(
     return _outcome(asked, sizes, found, None)
 
 
+async def _few_cells(session: Session, asked: Asked, field: PrimeField) -> list[Shared] | None:
+    """People at the values of columns with few of them at each party, where the rules have a threshold."""
+    size = asked.plan.few_cells(FEW_VALUES)
+    if not size or not asked.ruling.rules.minimum_count:
+        return None
+    mine = None if asked.own is None else field.from_int64(await local(session, asked.own.few, asked.plan, FEW_VALUES))
+    dealt = await deal(session, field, mine, asked.dealers, (size,))
+    return [dealt[d] for d in asked.dealers]
+
+
 async def _by_ranks(session: Session, asked: Asked) -> tuple[NDArray[np.int64], list[Found]]:
     plan, own, secret = asked.plan, asked.own, asked.mode == "statistic"
     if secret:
         check_rank_plan(plan)
     mine = None if own is None else M61.from_int64(np.array([own.complete(*pair)[0].size for pair in plan.pairs]))
     dealt = await deal(session, M61, mine, asked.dealers, (len(plan.pairs),))
-    sizes = await release_sizes(session, [dealt[d] for d in asked.dealers], asked.ruling)
+    cells = await _few_cells(session, asked, M61)
+    sizes = await release_sizes(session, [dealt[d] for d in asked.dealers], asked.ruling, cells)
     score = asked.options.method == "kendall"
     found = []
     for k in range(len(plan.pairs)):
@@ -123,7 +134,8 @@ async def _pearson(session: Session, asked: Asked) -> tuple[NDArray[np.int64], l
         sums = await local(session, asked.own.sums, plan, shifts)
         mine = M127.reshape(M127.from_ints([value for row in sums for value in row]), (pairs, 6))
     dealt = list((await deal(session, M127, mine, asked.dealers, (pairs, 6))).values())
-    sizes = await release_sizes(session, [part[:, 0] for part in dealt], asked.ruling)
+    cells = await _few_cells(session, asked, M127)
+    sizes = await release_sizes(session, [part[:, 0] for part in dealt], asked.ruling, cells)
     total = total_of(dealt)
     units = [math.ldexp(plan.steps[i] * plan.steps[j], shifts[i] + shifts[j]) for i, j in plan.pairs]
     level = asked.options.conf_level

@@ -135,7 +135,7 @@ async def joint_mannwhitney(
     declare_sizes(session, 2)
     sums = await rank_sums(session, plan, own, dealers, placements=mode == "table")
     session.progress("rank sums pooled on shares")
-    sizes = await release_sizes(session, sums.parts, ruling)
+    sizes = await release_sizes(session, sums.parts, ruling, sums.cells)
     if mode == "table":
         opened = await _open_sums(session, sums)
         values, rank_sum = _mannwhitney_table(opened, options), [d / 2 for d in opened.doubled]
@@ -225,7 +225,7 @@ async def joint_kruskal(
     declare_sizes(session, len(plan.groups))
     sums = await rank_sums(session, plan, own, dealers)
     session.progress("rank sums pooled on shares")
-    sizes = await release_sizes(session, sums.parts, ruling)
+    sizes = await release_sizes(session, sums.parts, ruling, sums.cells)
     rank_sum = None
     if mode == "table":
         opened = await _open_sums(session, sums)
@@ -270,7 +270,7 @@ async def joint_signed_rank(
     declare_sizes(session, 1)
     sums = await rank_sums(session, plan, own, dealers)
     session.progress("rank sums pooled on shares")
-    sizes = await release_sizes(session, [part.sum(0).reshape(1) for part in sums.parts], ruling)
+    sizes = await release_sizes(session, [part.sum(0).reshape(1) for part in sums.parts], ruling, sums.cells)
     values = (
         _signed_rank_table(await _open_sums(session, sums), options)
         if mode == "table"

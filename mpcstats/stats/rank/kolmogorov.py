@@ -18,7 +18,7 @@ from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.rank.release import Mode, declare_sizes, mode_of, release_sizes
-from mpcstats.stats.rank.sums import dealt_blocks, total_of
+from mpcstats.stats.rank.sums import dealt_blocks, few_cells, total_of
 from mpcstats.stats.scaled import quotient, release_scaled
 
 __all__ = ["exact_smirnov", "joint_kolmogorov_smirnov", "r_smirnov"]
@@ -36,6 +36,7 @@ class _Groups:
     counts: Shared
     people: Shared
     parts: list[Shared]
+    cells: list[Shared] | None
 
 
 async def joint_kolmogorov_smirnov(
@@ -67,7 +68,7 @@ async def joint_kolmogorov_smirnov(
     how = mode_of(mode, ruling)
     declare_sizes(session, 2)
     groups = await _pooled(session, plan, own, dealers, how == "table")
-    sizes = [int(n) for n in await release_sizes(session, groups.parts, ruling)]
+    sizes = [int(n) for n in await release_sizes(session, groups.parts, ruling, groups.cells)]
     session.progress("distributions pooled on shares; comparing")
     largest = await _largest(session, groups)
     if not all(sizes):
@@ -87,13 +88,14 @@ async def joint_kolmogorov_smirnov(
 async def _pooled(
     session: Session, plan: RankPlan, own: RankContribution | None, dealers: tuple[int, ...], exact: bool
 ) -> _Groups:
-    blocks, parts = [], None
+    blocks, parts, cells = [], None, None
     async for block in dealt_blocks(session, plan, own, dealers, M61 if exact else M127):
         sizes = [part.sum(1) for part in block]
         parts = sizes if parts is None else [a + b for a, b in zip(parts, sizes, strict=True)]
         blocks.append(total_of(block))
+        cells = few_cells(plan, block)
     assert parts is not None
-    return _Groups(concatenate(blocks, axis=1), total_of(parts), parts)
+    return _Groups(concatenate(blocks, axis=1), total_of(parts), parts, cells)
 
 
 async def _largest(session: Session, groups: _Groups) -> Shared:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import DisclosureRefused
-from mpcstats.runtime import Session, Shared
+from mpcstats.runtime import Session, Shared, concatenate
 from mpcstats.stats.disclosure import Ruling, enough_people, release_counts, require_all, size_rules
-from mpcstats.stats.rank.sums import total_of
+from mpcstats.stats.rank.sums import FEW_VALUES, total_of
 
 __all__ = ["Mode", "declare_sizes", "mode_of", "release_sizes", "sums_are_let_out"]
 
@@ -46,27 +46,35 @@ def mode_of(wanted: Mode, ruling: Ruling) -> Literal["table", "statistic"]:
 
 def declare_sizes(session: Session, groups: int) -> None:
     """Enter what `release_sizes` opens in the manifest."""
-    session.openings.declare(_BIT, 1, "whether all groups have enough people, also without any one party")
+    session.openings.declare(
+        _BIT, 1, "whether all groups (and few values) have enough people, also without any one party"
+    )
     session.openings.declare(_SIZES, groups, "people of each group, rounded")
 
 
-async def release_sizes(session: Session, parts: list[Shared], ruling: Ruling) -> NDArray[np.int64]:
+async def release_sizes(
+    session: Session, parts: list[Shared], ruling: Ruling, cells: list[Shared] | None = None
+) -> NDArray[np.int64]:
     """Open one bit: all groups have `minimum_count` people, also without any one party; then the rounded sizes.
 
     Parameters
     ----------
     parts : one Shared (G,) per data party
+    cells : one Shared (k,) per data party, optional
+        Parts of groups, by values, that must all have `minimum_count` people, too.
 
     Raises
     ------
     DisclosureRefused
         The bit is 0; nothing else was opened.
     """
-    enough = await enough_people(session, parts, ruling.rules)
+    tested = parts if cells is None else [concatenate(list(both)) for both in zip(parts, cells, strict=True)]
+    enough = await enough_people(session, tested, ruling.rules)
     if enough is not None:
         message = (
-            "a group of the test has too few people, or too few remain when one party subtracts its own "
-            f"({size_rules(ruling)})"
+            "a group of the test"
+            + ("" if cells is None else f", or a value of a column with at most {FEW_VALUES} of them,")
+            + f" has too few people, or too few remain when one party subtracts its own ({size_rules(ruling)})"
         )
         await require_all(session, enough, _BIT, message, hint="join groups, or leave small ones out with `where`")
     return (await release_counts(session, total_of(parts), _SIZES, ruling.rules))[0]

@@ -15,10 +15,13 @@ from mpcstats.protocols.arithmetic import local_product, reshare
 from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 
-__all__ = ["BLOCK", "RankSums", "dealt_blocks", "rank_sums", "total_of"]
+__all__ = ["BLOCK", "FEW_VALUES", "RankSums", "dealt_blocks", "few_cells", "rank_sums", "total_of"]
 
 BLOCK = 1 << 17
 """Cells (values times groups) that are dealt and multiplied at once."""
+
+FEW_VALUES = 5
+"""A statistic of a column with so few values nearly tells its table: every cell needs `minimum_count` people."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class RankSums:
         Sum of t^3 over tied values, t people each; single people count 1.
     squares : Shared (2,) or None
         Of two groups: sum over one's people of the square of twice their placement in the other.
+    cells : one Shared per data party, or None
+        People of each group at each value, flat, of a lattice of few values.
     """
 
     parts: list[Shared]
@@ -43,6 +48,7 @@ class RankSums:
     doubled: Shared
     cubes: Shared
     squares: Shared | None
+    cells: list[Shared] | None
 
 
 def total_of(parts: list[Shared]) -> Shared:
@@ -51,6 +57,15 @@ def total_of(parts: list[Shared]) -> Shared:
     for part in parts[1:]:
         total = total + part
     return total
+
+
+def few_cells(plan: RankPlan, block: list[Shared]) -> list[Shared] | None:
+    """The cells of a lattice with few values, flat; no difference is 0."""
+    first = 1 if plan.by is None else 0
+    if plan.values - first > FEW_VALUES:
+        return None
+    kept = [part[:, first:] for part in block]
+    return [part.reshape(part.size) for part in kept]
 
 
 async def dealt_blocks(
@@ -82,9 +97,10 @@ async def rank_sums(
         Also `squares`, for two groups.
     """
     groups, parts, carry, sums = len(plan.groups), None, None, None
+    cells = None
     async for block in dealt_blocks(session, plan, own, dealers, M127):
         sizes = [part.sum(1) for part in block]
-        counts = total_of(block)
+        counts, cells = total_of(block), few_cells(plan, block)
         if parts is None or carry is None:
             parts, carry = sizes, counts.sum(1).times_int(0)
         else:
@@ -95,7 +111,7 @@ async def rank_sums(
     assert parts is not None
     assert sums is not None
     squares = sums[groups + 1 :] if placements else None
-    return RankSums(parts, total_of(parts), sums[:groups], sums[groups : groups + 1], squares)
+    return RankSums(parts, total_of(parts), sums[:groups], sums[groups : groups + 1], squares, cells)
 
 
 async def _block_sums(session: Session, counts: Shared, carry: Shared, placements: bool) -> Shared:
