@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.stats.contributions.rank import FINE
 
-__all__ = ["FINE", "MOST_PAIRS", "CorrelationContribution", "CorrelationPlan"]
-
-FINE = 1 << 45
-"""Places of a column of which only the range is known: values are rounded to that part of it."""
+__all__ = ["MOST_PAIRS", "CorrelationContribution", "CorrelationPlan"]
 
 MOST_PAIRS = 500
 

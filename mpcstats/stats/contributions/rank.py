@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mpcstats.stats.contributions import Contribution, Level, Plan
 
-__all__ = ["MOST_CELLS", "MOST_GROUPS", "MOST_VALUES", "RankContribution", "RankPlan"]
+__all__ = ["FINE", "MOST_CELLS", "MOST_GROUPS", "MOST_VALUES", "RankContribution", "RankPlan"]
 
 MOST_VALUES = 1_000_000
 """Values of a lattice."""
@@ -19,6 +19,9 @@ MOST_CELLS = 4_000_000
 """Values times groups."""
 
 MOST_GROUPS = 200
+
+FINE = 1 << 45
+"""Places of a column of which only the range is known: values are rounded to that part of it."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,15 @@ class RankPlan(Plan):
         """Levels as text."""
         return [str(level) for level in self.groups]
 
+    @property
+    def by_records(self) -> bool:
+        """Whether the lattice is too long to be shared: records are, one by one."""
+        return self.values > MOST_VALUES or self.values * len(self.groups) > MOST_CELLS
+
     def within_limits(self) -> bool:
         """See `Plan.within_limits`."""
         groups = len(self.groups)
-        fits = 0 < self.values <= MOST_VALUES and self.values * groups <= MOST_CELLS
+        fits = 0 < self.values <= FINE and not (self.by is None and self.by_records)
         return fits and 2 <= groups <= MOST_GROUPS and self.step > 0 and self.grains % 2 == 1
 
     def places(self, values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -16,6 +16,7 @@ from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.rank.hodges_lehmann import hodges_lehmann
 from mpcstats.stats.rank.release import Mode, declare_sizes, mode_of, release_sizes
+from mpcstats.stats.rank.rows import row_sums
 from mpcstats.stats.rank.secret import (
     area,
     corrected_on_shares,
@@ -83,6 +84,22 @@ class Opened:
         return [d - k * (n + 1) for d, k in zip(self.doubled, self.people, strict=True)]
 
 
+async def _group_sums(
+    session: Session,
+    plan: RankPlan,
+    own: RankContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    placements: bool = False,
+) -> tuple[RankSums, NDArray[np.int64]]:
+    """Rank sums on the lattice, or of merged records where it is too long; and the released sizes."""
+    if plan.by_records:
+        return await row_sums(session, plan, own, dealers, ruling, placements=placements)
+    sums = await rank_sums(session, plan, own, dealers, placements=placements)
+    session.progress("rank sums pooled on shares")
+    return sums, await release_sizes(session, sums.parts, ruling, sums.cells)
+
+
 async def _open_sums(session: Session, sums: RankSums) -> Opened:
     parts = [sums.people, sums.doubled, sums.cubes, *([] if sums.squares is None else [sums.squares])]
     joined = concatenate(parts)
@@ -129,17 +146,15 @@ async def joint_mannwhitney(
 
     Cost
     ----
-    Two elements dealt and five products for each value of the lattice, in blocks.
+    Two elements dealt and five products for each value of the lattice, in blocks; or a merge of records (`rows`).
     """
     mode = mode_of(options.mode, ruling)
     declare_sizes(session, 2)
-    sums = await rank_sums(session, plan, own, dealers, placements=mode == "table")
-    session.progress("rank sums pooled on shares")
-    sizes = await release_sizes(session, sums.parts, ruling, sums.cells)
+    sums, sizes = await _group_sums(session, plan, own, dealers, ruling, placements=mode == "table")
     if mode == "table":
         opened = await _open_sums(session, sums)
         values, rank_sum = _mannwhitney_table(opened, options), [d / 2 for d in opened.doubled]
-        if options.shift:
+        if options.shift and not plan.by_records:
             values["hodges_lehmann"] = await hodges_lehmann(session, plan, own, dealers) if sizes.all() else math.nan
     else:
         values, rank_sum = await _mannwhitney_statistic(session, sums, sizes, ruling, options), None
@@ -223,9 +238,7 @@ async def joint_kruskal(
     """
     mode = mode_of(options.mode, ruling)
     declare_sizes(session, len(plan.groups))
-    sums = await rank_sums(session, plan, own, dealers)
-    session.progress("rank sums pooled on shares")
-    sizes = await release_sizes(session, sums.parts, ruling, sums.cells)
+    sums, sizes = await _group_sums(session, plan, own, dealers, ruling)
     rank_sum = None
     if mode == "table":
         opened = await _open_sums(session, sums)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import kolmogorov
 
 from mpcstats.field import M61, M127
@@ -18,6 +19,7 @@ from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 from mpcstats.stats.disclosure import Ruling, number_bits
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.rank.release import Mode, declare_sizes, mode_of, release_sizes
+from mpcstats.stats.rank.rows import merged_runs
 from mpcstats.stats.rank.sums import dealt_blocks, few_cells, total_of
 from mpcstats.stats.scaled import quotient, release_scaled
 
@@ -31,10 +33,11 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class _Groups:
-    """Counts (2, values) and people of both groups, pooled, and people (2,) at each data party."""
+    """Pooled people up to each value (2, values) and in all (2,); sum of t^2 (1,); people (2,) at each data party."""
 
-    counts: Shared
+    up_to: Shared
     people: Shared
+    squares: Shared
     parts: list[Shared]
     cells: list[Shared] | None
 
@@ -67,18 +70,20 @@ async def joint_kolmogorov_smirnov(
     """
     how = mode_of(mode, ruling)
     declare_sizes(session, 2)
-    groups = await _pooled(session, plan, own, dealers, how == "table")
-    sizes = [int(n) for n in await release_sizes(session, groups.parts, ruling, groups.cells)]
+    if plan.by_records:
+        groups, released = await _merged(session, plan, own, dealers, ruling)
+    else:
+        groups = await _pooled(session, plan, own, dealers, how == "table")
+        released = await release_sizes(session, groups.parts, ruling, groups.cells)
+    sizes = [int(n) for n in released]
     session.progress("distributions pooled on shares; comparing")
     largest = await _largest(session, groups)
     if not all(sizes):
         values = dict.fromkeys(("d", "p_value", "p_value_r"), math.nan)
     elif how == "table":
-        tied = groups.counts.sum(0)
-        squares = await reshare(session, local_product(tied, tied).sum(0).reshape(1))
         session.openings.declare(_DISTANCE, 2, "largest n2 A - n1 B in size; sum of t^2 for ties")
-        both = await open_declared(session, concatenate([largest, squares]), _DISTANCE)
-        distance, square = (int(x) for x in groups.counts.field.to_signed(both))
+        both = await open_declared(session, concatenate([largest, groups.squares]), _DISTANCE)
+        distance, square = (int(x) for x in largest.field.to_signed(both))
         values = _clear(distance, sizes, tied=square != sum(sizes))
     else:
         values = await _secret(session, largest, groups.people, ruling)
@@ -95,12 +100,24 @@ async def _pooled(
         blocks.append(total_of(block))
         cells = few_cells(plan, block)
     assert parts is not None
-    return _Groups(concatenate(blocks, axis=1), total_of(parts), parts, cells)
+    counts = concatenate(blocks, axis=1)
+    tied = counts.sum(0)
+    squares = await reshare(session, local_product(tied, tied).sum(0).reshape(1))
+    return _Groups(counts.cumsum(1), total_of(parts), squares, parts, cells)
+
+
+async def _merged(
+    session: Session, plan: RankPlan, own: RankContribution | None, dealers: tuple[int, ...], ruling: Ruling
+) -> tuple[_Groups, NDArray[np.int64]]:
+    runs, sizes = await merged_runs(session, plan, own, dealers, ruling, by_group=True)
+    tied = (runs.up_to - runs.below).sum(0)
+    squares = await reshare(session, local_product(tied, runs.group.sum(0)).sum(0).reshape(1))
+    return _Groups(runs.up_to, runs.people, squares, runs.parts, None), sizes
 
 
 async def _largest(session: Session, groups: _Groups) -> Shared:
     """max |n2 A - n1 B|, (1,)."""
-    below = groups.counts.cumsum(1)
+    below = groups.up_to
     first, second = groups.people[:1], groups.people[1:]
     best, width = None, 1 << 17
     for start in range(0, below.shape[1], width):

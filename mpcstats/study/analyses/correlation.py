@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations, product
 from typing import Literal
 
@@ -10,11 +9,11 @@ import pandas as pd
 from pydantic import Field
 
 from mpcstats.errors import SpecError
-from mpcstats.stats.contributions.correlation import FINE, MOST_PAIRS, CorrelationPlan
+from mpcstats.stats.contributions.correlation import MOST_PAIRS, CorrelationPlan
 from mpcstats.study.analyses.base import Analysis
-from mpcstats.study.analyses.rank import Mode, value_lattice
+from mpcstats.study.analyses.rank import Mode, fine_lattice
 from mpcstats.study.dictionary import Column, Dictionary
-from mpcstats.study.planning import check_where, numeric_or_boolean, refuse_repeated, where_columns
+from mpcstats.study.planning import check_where, refuse_repeated, where_columns
 from mpcstats.study.spec import AnalysisSpec
 
 __all__ = ["ANALYSES", "CorrelationSpec"]
@@ -58,18 +57,8 @@ def _plan(spec: CorrelationSpec, dictionary: Dictionary, _variants: pd.DataFrame
 
 def _fine(column: Column) -> tuple[int, float, float]:
     """Size, step and smallest value of the lattice of a column; fine parts of its range where it has none."""
-    numeric_or_boolean(column, "correlated")
-    if column.type == "boolean" or column.step is not None:
-        low, high, step = value_lattice(column, "correlated")
-        if high - low < FINE:
-            return high - low + 1, step, low * step
-    if column.range is None:
-        raise SpecError(
-            f"{column.title} cannot be correlated: its range is not known, and numbers are scaled by it",
-            hint=f"add range = [low, high] to column {column.name!r} of the dictionary",
-        )
-    least, most = column.range
-    return FINE, math.nextafter((most - least) / (FINE - 1), math.inf) or 1.0, least
+    low, high, step = fine_lattice(column, "correlated")
+    return high - low + 1, step, low * step
 
 
 def _columns(spec: CorrelationSpec) -> tuple[str, ...]:

@@ -10,13 +10,21 @@ from pydantic import Field
 
 from mpcstats.errors import SpecError
 from mpcstats.stats.contributions import Level
-from mpcstats.stats.contributions.rank import MOST_CELLS, MOST_GROUPS, MOST_VALUES, RankPlan
+from mpcstats.stats.contributions.rank import FINE, MOST_CELLS, MOST_GROUPS, MOST_VALUES, RankPlan
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.planning import check_where, levels_of, numeric_or_boolean, refuse_repeated, where_columns
 from mpcstats.study.spec import AnalysisSpec
 
-__all__ = ["ANALYSES", "KolmogorovSmirnovSpec", "KruskalSpec", "MannWhitneySpec", "SignedRankSpec", "value_lattice"]
+__all__ = [
+    "ANALYSES",
+    "KolmogorovSmirnovSpec",
+    "KruskalSpec",
+    "MannWhitneySpec",
+    "SignedRankSpec",
+    "fine_lattice",
+    "value_lattice",
+]
 
 Mode = Literal["auto", "table", "statistic"]
 
@@ -120,6 +128,26 @@ def value_lattice(column: Column, use: str) -> tuple[int, int, float]:
     return math.ceil(low / column.step - 1e-6), math.floor(high / column.step + 1e-6), column.step
 
 
+def fine_lattice(column: Column, use: str) -> tuple[int, int, float]:
+    """As `value_lattice`; fine parts of the range where the resolution is not known, or too fine."""
+    if column.type == "boolean" or column.step is not None:
+        low, high, step = value_lattice(column, use)
+        if high - low < FINE:
+            return low, high, step
+    numeric_or_boolean(column, use)
+    if column.range is None:
+        raise SpecError(
+            f"{column.title} cannot be {use}: its range is not known",
+            hint=f"add range = [low, high] to column {column.name!r} of the dictionary",
+        )
+    least, most = column.range
+    if least == most:
+        return round(least), round(least), 1.0
+    step = math.nextafter((most - least) / (FINE - 1), math.inf)
+    low = round(least / step)
+    return low, low + FINE - 1, step
+
+
 def refuse_long(title: str, values: int, groups: int, step: float) -> None:
     """Refuse a lattice that is too long, with its cost."""
     cells = values * groups
@@ -152,8 +180,7 @@ def groups_of(spec: _GroupSpec, dictionary: Dictionary) -> tuple[Level, ...]:
 def _group_plan(spec: _GroupSpec, dictionary: Dictionary, _variants: pd.DataFrame | None) -> RankPlan:
     check_where(spec.where, dictionary)
     refuse_repeated((spec.column, spec.by), "column and by")
-    column = dictionary.column(spec.column)
-    low, high, step = value_lattice(column, "ranked")
+    low, high, step = fine_lattice(dictionary.column(spec.column), "ranked")
     groups = groups_of(spec, dictionary)
     several = isinstance(spec, KruskalSpec)
     if len(groups) < 2 or (len(groups) > 2 and not several):
@@ -164,7 +191,6 @@ def _group_plan(spec: _GroupSpec, dictionary: Dictionary, _variants: pd.DataFram
         )
     if len(groups) > MOST_GROUPS:
         raise SpecError(f"{len(groups)} groups are too many: {MOST_GROUPS} at most")
-    refuse_long(column.title, high - low + 1, len(groups), step)
     return RankPlan(column=spec.column, by=spec.by, groups=groups, values=high - low + 1, step=step, low=low)
 
 
