@@ -85,7 +85,9 @@ def test_signed_ranks_are_rs() -> None:
     assert "signed rank" in found.summary()
 
 
-@pytest.mark.parametrize("alternative", ["two-sided", "less"])
+@pytest.mark.parametrize(
+    "alternative", ["less", *(pytest.param(each, marks=pytest.mark.long) for each in ("two-sided", "greater"))]
+)
 def test_alternatives_and_corrections(alternative: Any) -> None:
     from scipy.stats import mannwhitneyu
 
@@ -183,8 +185,7 @@ def test_groups_can_be_chosen_and_empty_ones_do_not_count() -> None:
             assert found.p_value == pytest.approx(expected.pvalue, rel=1e-9)
             empty = consortium.mannwhitney("x", by="arm", groups=("a", "b"), where="arm == 'a'", mode=mode)  # type: ignore[arg-type]
             assert np.isnan(empty.table[["z", "auc", "p_value"]].to_numpy(float)).all()
-            tied = consortium.kruskal("x", by="arm", where="x == 5", mode=mode)  # type: ignore[arg-type]
-            assert np.isnan(tied.p_value)
+        assert np.isnan(consortium.kruskal("x", by="arm", where="x == 5", mode="statistic").p_value)
 
 
 def test_under_standard_sums_stay_closed() -> None:
@@ -234,7 +235,6 @@ def test_under_standard_a_column_of_few_values_needs_people_at_each() -> None:
         sites[f"s{k}"]["long"] = rng.integers(0, 100, 150)
         sites[f"s{k}"]["rare"] = np.where(np.arange(150) < 3, 0, 1 + np.arange(150) % 3)
     with ms.local(sites, policy="standard") as consortium:
-        assert consortium.mannwhitney("level", by="sex").p_value > 0
         assert consortium.kolmogorov_smirnov("level", by="sex").p_value > 0
         assert consortium.correlation("level", "long").p_value > 0
         for call in (
