@@ -14,8 +14,8 @@ from mpcstats.sdk.methods.fine_gray import FineGrayMethods
 from mpcstats.sdk.methods.gwas_meta import MetaMethods
 from mpcstats.sdk.methods.mean_tests import MeanTestMethods
 from mpcstats.sdk.methods.missingness import MissingnessMethods
-from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.rank import RankMethods
+from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.table_one import TableOneMethods

@@ -19,8 +19,8 @@ from mpcstats.sdk.results import (
     gwas_meta,
     mean_tests,
     missingness,
-    regression,
     rank,
+    regression,
     sample_overlap,
     survival,
     variant_quality,
@@ -38,9 +38,8 @@ from mpcstats.sdk.results.fine_gray import FineGrayResult
 from mpcstats.sdk.results.gwas_meta import GwasMetaResult
 from mpcstats.sdk.results.mean_tests import AnovaResult, TTestResult, VarianceTestResult
 from mpcstats.sdk.results.missingness import MissingnessResult
-from mpcstats.sdk.results.regression import GlmResult, OlsResult
-from mpcstats.sdk.results.rank import KruskalResult, MannWhitneyResult, SignedRankResult
 from mpcstats.sdk.results.rank import KolmogorovSmirnovResult, KruskalResult, MannWhitneyResult, SignedRankResult
+from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
@@ -65,18 +64,15 @@ __all__ = [
     "KolmogorovSmirnovResult",
     "KruskalResult",
     "LogrankResult",
-    "OlsResult",
-    "MissingnessResult",
-    "PrincipalComponentsResult",
-    "Result",
-    "SampleOverlapResult",
-    "TTestResult",
-    "VarianceTestResult",
     "MannWhitneyResult",
+    "MissingnessResult",
+    "OlsResult",
     "PrincipalComponentsResult",
     "Result",
     "SampleOverlapResult",
     "SignedRankResult",
+    "TTestResult",
+    "VarianceTestResult",
     "VariantQualityResult",
     "wrap",
 ]
