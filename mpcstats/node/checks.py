@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.datasource import Records
 from mpcstats.study.dictionary import Column, Dictionary
-from mpcstats.study.values import EXACT_INTEGER, as_numbers, as_text, kind_of
+from mpcstats.study.values import EXACT_INTEGER, as_days, as_numbers, as_text, day_number, kind_of
 
 __all__ = ["TIME_TOLERANCE", "check_records"]
 
@@ -34,15 +34,16 @@ def check_records(records: Records, dictionary: Dictionary, columns: Sequence[st
     Returns
     -------
     DataFrame
-        These columns only: numbers and booleans as float64 (NaN missing), categories as str objects (None missing).
+        These columns only: numbers and booleans as float64 (NaN missing), categories as str objects (None missing),
+        dates as datetime64[s] (NaT missing).
 
     Raises
     ------
     DataError
-        A column is absent; text where numbers belong; infinite, out of range or unknown values; missing values that
-        the dictionary refuses. With the number of rows concerned.
+        A column is absent; text where numbers or dates belong; infinite, out of range or unknown values; missing
+        values that the dictionary refuses. With the number of rows concerned.
     """
-    checked = {}
+    checked: dict[str, NDArray[Any]] = {}
     for name in dict.fromkeys(columns):
         column = dictionary.column(name)
         if name not in records.frame.columns:
@@ -53,13 +54,22 @@ def check_records(records: Records, dictionary: Dictionary, columns: Sequence[st
         missing = int(series.isna().sum())
         if missing and column.missing == "refused":
             _refuse(column, missing, "have no value, which the dictionary does not allow", party)
-        check = _checked_text if column.type == "category" else _checked_numbers
-        checked[name] = check(series, column, party)
+        checked[name] = _checked(series, column, party)
     return pd.DataFrame(checked, index=range(len(records.frame)))
+
+
+def _checked(series: pd.Series[Any], column: Column, party: str) -> NDArray[Any]:
+    if column.type == "category":
+        return _checked_text(series, column, party)
+    if column.type == "date":
+        return _checked_dates(series, column, party)
+    return _checked_numbers(series, column, party)
 
 
 def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDArray[np.float64]:
     kind = kind_of(series)
+    if kind == "date":
+        _refuse(column, int(series.notna().sum()), "hold a date instead of a number", party)
     if kind in {"text", "mixed", "other"}:
         bad = int((pd.to_numeric(series, errors="coerce").isna() & series.notna()).sum()) if kind != "other" else 0
         _refuse(column, bad or int(series.notna().sum()), "hold text instead of a number", party)
@@ -72,7 +82,7 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
     known = values[~np.isnan(values)]
     if column.type == "integer":
         _refuse_rows(column, known != np.rint(known), "are no whole numbers", party)
-        _refuse_rows(column, np.abs(known) > EXACT_INTEGER, "are larger than 2^53", party)
+        _refuse_rows(column, _too_large(series, known), "are larger than 2^53", party)
     if column.resolution is not None:
         steps = known / column.resolution
         off = np.abs(steps - np.rint(steps)) > TIME_TOLERANCE
@@ -87,14 +97,37 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
     return values
 
 
+def _too_large(series: pd.Series[Any], known: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whole numbers beyond 2^53; 2^53 + 1 is 2^53 as float64, so whole numbers are compared as such."""
+    if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iu":
+        whole = series.to_numpy()
+        return (whole > EXACT_INTEGER) | (whole < -EXACT_INTEGER)
+    return np.abs(known) > EXACT_INTEGER
+
+
 def _checked_text(series: pd.Series[Any], column: Column, party: str) -> NDArray[np.object_]:
-    if kind_of(series) == "other":
+    if kind_of(series) in {"date", "other"}:
         _refuse(column, int(series.notna().sum()), "hold no text", party)
     text = as_text(series)
     if column.levels is not None:
         known = pd.Series(text).dropna()
         _refuse_rows(column, ~known.isin(column.levels).to_numpy(), "are none of the levels in the dictionary", party)
     return text
+
+
+def _checked_dates(series: pd.Series[Any], column: Column, party: str) -> NDArray[np.datetime64]:
+    days, wrong = as_days(series)
+    if kind_of(series) == "date":
+        _refuse_rows(column, wrong, "hold a time of day or a time zone, or a year beyond 1 to 9999", party)
+    _refuse_rows(column, wrong, "hold no date YYYY-MM-DD", party)
+    known = ~np.isnan(days)
+    if column.days is not None:
+        first, last = column.days
+        outside = (days[known] < day_number(first)) | (days[known] > day_number(last))
+        _refuse_rows(column, outside, f"are outside the range {first} to {last}", party)
+    dates = np.full(len(days), "NaT", dtype="datetime64[s]")
+    dates[known] = days[known].astype(np.int64).astype("datetime64[D]")
+    return dates
 
 
 def _refuse_rows(

@@ -94,8 +94,8 @@ def load(
     party : str
         Owner, named in errors.
     dictionary : Dictionary, optional
-        Its category columns are read as text, whatever they look like (codes such as 1, 2), its numeric columns as
-        numbers (007 is 7). Without it, a column of a text file whose numbers have leading zeros is text.
+        Its category and date columns are read as text, whatever they look like (codes such as 1, 2), its numeric
+        columns as numbers (007 is 7). Without it, a column of a text file whose numbers have leading zeros is text.
     cache : Path, optional
         See `open_genotypes`.
 
@@ -109,7 +109,7 @@ def load(
         dataset = Dataset(dataset)
     described = dictionary.columns if dictionary else ()
     names_of_ids = [*_PLINK_IDS, *([dataset.id] if dataset.id is not None else [])]
-    as_written = [*names_of_ids, *(column.name for column in described if column.type == "category")]
+    as_written = [*names_of_ids, *(column.name for column in described if column.type in {"category", "date"})]
     frame, where = _read_frame(dataset.table, party, as_written, [c.name for c in described if c.is_number])
     genotypes, variants = load_genotypes(dataset, party, cache)
     id_column, family_column = _find_ids(list(frame.columns), dataset, where, party)

@@ -163,7 +163,7 @@ def read_parquet(path: Path, party: str) -> pd.DataFrame:
             check_names(names, path.name, party)
             if file.metadata.num_rows > MAX_ROWS:
                 raise DataError(f"{path.name} has more than {MAX_ROWS:,} rows", party=party)
-            return file.read().to_pandas(ignore_metadata=True)  # type: ignore[no-any-return]
+            return file.read().to_pandas(ignore_metadata=True, date_as_object=False)  # type: ignore[no-any-return]
     except pa.ArrowInvalid:
         raise DataError(f"{path.name} is not a readable Parquet file", party=party) from None
     except OSError as error:

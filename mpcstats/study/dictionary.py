@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import tomllib
 from collections.abc import Mapping
@@ -11,14 +12,15 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.study.spec import Level, digest
-from mpcstats.study.values import EXACT_INTEGER, as_numbers, kind_of
+from mpcstats.study.values import EXACT_INTEGER, Kind, as_days, as_numbers, day_of_number, kind_of, parse_day
 
 __all__ = ["Column", "Dictionary", "infer_dictionary", "load_dictionary", "parse_dictionary"]
 
+_DAYS = 'the range of a date column must be two days, for example ["1900-01-01", "2030-12-31"]'
 INFERRED_INTEGER_LEVELS = 50
 INFERRED_CATEGORY_LEVELS = 1000
 INFERRED_DECIMALS = 6
@@ -31,12 +33,15 @@ class Column(BaseModel):
     Attributes
     ----------
     name : str
-    type : "integer", "decimal", "category" (text) or "boolean"
+    type : "integer", "decimal", "category" (text), "boolean" or "date" (days, YYYY-MM-DD)
     levels : tuple, optional
         All values that may occur, in the order of tables: text for a category, whole numbers for an integer column.
         A boolean column has the levels false, true. Without levels a column cannot make a breakdown.
     range : (low, high), optional
-        Both ends included; numbers only. The range of a time column fixes the length of survival curves.
+        Both ends included; numbers only. The range of a time column fixes the length of survival curves. The range of a
+        date column is written so, too, as two days, and is kept in `days`.
+    days : (first, last), optional
+        The range of a date column, both ends included.
     resolution : float, optional
         Every value is a whole multiple of this, e.g. 0.5: times are then on a known lattice. Default 1 for integers.
     unit : str
@@ -48,9 +53,10 @@ class Column(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(min_length=1, max_length=_MAX_NAME)
-    type: Literal["integer", "decimal", "category", "boolean"]
+    type: Literal["integer", "decimal", "category", "boolean", "date"]
     levels: tuple[Level, ...] | None = Field(default=None, max_length=100_000)
     range: tuple[float, float] | None = None
+    days: tuple[datetime.date, datetime.date] | None = None
     resolution: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     unit: str = ""
     missing: Literal["allowed", "refused"] = "allowed"
@@ -63,8 +69,32 @@ class Column(BaseModel):
             return {**plain, "levels": (False, True)}
         return plain
 
+    @model_validator(mode="before")
+    @classmethod
+    def _range_of_days(cls, plain: Any) -> Any:
+        if not isinstance(plain, dict) or plain.get("type") != "date" or plain.get("range") is None:
+            return plain
+        ends = plain["range"]
+        if not isinstance(ends, list | tuple):
+            raise ValueError(_DAYS)
+        return {**plain, "range": None, "days": tuple(ends)}
+
+    @field_validator("days", mode="before")
+    @classmethod
+    def _days_as_written(cls, ends: Any) -> Any:
+        if ends is None:
+            return None
+        if not isinstance(ends, list | tuple) or len(ends) != 2:
+            raise ValueError(_DAYS)
+        days = tuple(parse_day(end) if isinstance(end, str) else end for end in ends)
+        if any(type(day) is not datetime.date for day in days):
+            raise ValueError(_DAYS)
+        return days
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.days is not None:
+            _check_days(self)
         if self.range is not None:
             _check_range(self)
         if self.levels is not None:
@@ -200,6 +230,9 @@ def infer_dictionary(frames: Mapping[str, pd.DataFrame], id_column: str | None =
         50 values; ranges are smallest to largest value over the parties; the resolution of decimal numbers is the
         largest that fits them as written, if they have at most 6 decimals. Columns that hold dates, mix text and
         numbers, or differ in type between parties are listed as unusable.
+        50 values; ranges are smallest to largest value over the parties. Text is a date where every cell at every party
+        is a day YYYY-MM-DD. Columns that hold times of day, mix text and numbers, or differ in type between parties
+        are listed as unusable.
     """
     names = dict.fromkeys(str(name) for frame in frames.values() for name in frame.columns)
     columns, unusable = [], {}
@@ -222,16 +255,38 @@ def _infer_column(name: str, parts: Mapping[str, pd.Series[Any]], is_id: bool) -
     kinds = {party: kind_of(part) for party, part in parts.items()}
     for party, kind in kinds.items():
         if kind in {"mixed", "other"}:
-            what = "text among numbers" if kind == "mixed" else "neither numbers nor text (dates: give days as numbers)"
+            what = "text among numbers" if kind == "mixed" else "neither numbers, text nor dates"
             return f"it holds {what} at party {party}"
-    found = {kind for kind in kinds.values() if kind != "empty"}
-    if "text" in found and len(found) > 1:
-        where = ", ".join(f"{kind} at {party}" for party, kind in kinds.items() if kind != "empty")
+    used = {party: (kinds[party], part) for party, part in parts.items() if kinds[party] != "empty"}
+    found = {kind for kind, _ in used.values()}
+    if found & {"text", "date"} or not found:
+        return _infer_text(name, used, is_id)
+    return _infer_numeric(name, found, [part for _, part in used.values()], is_id)
+
+
+def _infer_text(name: str, parts: Mapping[str, tuple[Kind, pd.Series[Any]]], is_id: bool) -> Column | str:
+    """As `_infer_column`, for text and dates."""
+    found = {kind for kind, _ in parts.values()}
+    dates = _infer_dates(name, parts) if found and found <= {"text", "date"} and not is_id else None
+    if dates is not None:
+        return dates
+    if len(found) > 1:
+        where = ", ".join(f"{kind} at {party}" for party, (kind, _) in parts.items())
         return f"its type differs between parties: {where}"
-    used = [part for party, part in parts.items() if kinds[party] != "empty"]
-    if not found or found == {"text"}:
-        return Column(name=name, type="category", levels=None if is_id else _text_levels(used))
-    return _infer_numeric(name, found, used, is_id)
+    if found == {"date"}:
+        return Column(name=name, type="date")
+    return Column(name=name, type="category", levels=None if is_id else _text_levels([p for _, p in parts.values()]))
+
+
+def _infer_dates(name: str, parts: Mapping[str, tuple[Kind, pd.Series[Any]]]) -> Column | str | None:
+    """The column if every cell is a date, None if a text is none, or what is wrong with a cell that is no text."""
+    ends: list[float] = []
+    for party, (kind, part) in parts.items():
+        days, wrong = as_days(part)
+        if wrong.any():
+            return None if kind == "text" else f"it holds times of day, or time zones, at party {party}"
+        ends += [np.nanmin(days), np.nanmax(days)]
+    return Column(name=name, type="date", days=(day_of_number(int(min(ends))), day_of_number(int(max(ends)))))
 
 
 def _infer_numeric(name: str, found: set[Any], parts: list[pd.Series[Any]], is_id: bool) -> Column:
@@ -271,11 +326,19 @@ def _text_levels(parts: list[pd.Series[Any]]) -> tuple[str, ...] | None:
     return tuple(sorted(values))
 
 
+def _check_days(column: Column) -> None:
+    first, last = column.days or (datetime.date.min, datetime.date.max)
+    if column.type != "date":
+        raise ValueError(f"{column.title} has days, but only date columns have them")
+    if first > last:
+        raise ValueError(f"{column.title}: the range must be two days [first, last], first day first")
+
+
 def _check_range(column: Column) -> None:
     assert column.range is not None
     low, high = column.range
     if not column.is_number:
-        raise ValueError(f"{column.title} has a range, but only integer and decimal columns have one")
+        raise ValueError(f"{column.title} has a range, but only integer, decimal and date columns have one")
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise ValueError(f"{column.title}: the range must be two finite numbers [low, high], low first")
     if column.type == "integer" and max(abs(low), abs(high)) > EXACT_INTEGER:
@@ -286,7 +349,7 @@ def _check_levels(column: Column) -> None:
     levels = column.levels or ()
     expected = {"category": str, "integer": int, "boolean": bool}.get(column.type)
     if expected is None:
-        raise ValueError(f"{column.title} has levels; decimal columns have a range instead")
+        raise ValueError(f"{column.title} has levels; {column.type} columns have a range instead")
     if any(type(level) is not expected for level in levels):
         kind = {"category": "text in quotes", "integer": "whole numbers", "boolean": "false and true"}[column.type]
         raise ValueError(f"{column.title}: the levels must be {kind}")

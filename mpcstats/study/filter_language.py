@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import math
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ __all__ = [
     "ColumnValue",
     "Comparison",
     "Constant",
+    "DatePart",
     "Expression",
     "Membership",
     "Missing",
@@ -36,9 +38,9 @@ Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 
 @dataclass(frozen=True)
 class Constant:
-    """A number (float), a text or a truth value."""
+    """A number (float), a text, a truth value, or a text that was found to be a date."""
 
-    value: float | str | bool
+    value: float | str | bool | datetime.date
     position: int = field(default=0, compare=False)
 
 
@@ -56,6 +58,15 @@ class Arithmetic:
 
     operators: tuple[str, ...]
     operands: tuple[Value, ...]
+    position: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class DatePart:
+    """The year or the month of a date, a number."""
+
+    part: Literal["year", "month"]
+    value: Value
     position: int = field(default=0, compare=False)
 
 
@@ -117,7 +128,7 @@ class Or:
     position: int = field(default=0, compare=False)
 
 
-Value = Constant | ColumnValue | Arithmetic
+Value = Constant | ColumnValue | Arithmetic | DatePart
 Expression = Comparison | Membership | Missing | Truth | Not | And | Or
 
 
@@ -138,6 +149,9 @@ def parse_filter(text: str) -> Expression:
         raise SpecError(f"the filter has {len(text)} characters; at most {MAX_LENGTH} are allowed")
     if not text.strip():
         raise SpecError("the filter is empty", hint="leave `where` out to select every row")
+    odd = next((place for place, sign in enumerate(text) if sign == "\0" or "\ud800" <= sign <= "\udfff"), None)
+    if odd is not None:
+        fail(odd, "a filter is text; this character is none")
     return _Builder(text).condition(_parse_tree(text), 0)
 
 
@@ -160,6 +174,7 @@ _NAMES_OF_TERMINALS = {
     "NUMBER": "a number",
     "STRING": "a text in quotes",
     "NAME": "a column",
+    "PART": "year(...) or month(...)",
     "LPAR": "(",
     "RPAR": ")",
     "COMMA": ",",
@@ -177,6 +192,10 @@ _HINTS = (
     (";", "a filter is one condition; join with and, or"),
     ("'", "a text ends with the quote it began with"),
     ('"', "a text ends with the quote it began with"),
+    ("\u2018", "write straight quotes: '...'"),
+    ("\u2019", "write straight quotes: '...'"),
+    ("\u201c", "write straight quotes: '...'"),
+    ("\u201d", "write straight quotes: '...'"),
     ("`", "a column name in backquotes ends with a backquote"),
     ("[", "lists are written in parentheses: in (1, 2)"),
 )
@@ -220,6 +239,8 @@ def _hint(text: str, position: int) -> str | None:
     rest = text[position:].lower()
     if rest.startswith(("null", "none", "na", "nan")):
         return "write `is missing` or `is not missing`"
+    if rest.startswith("(") and (text[:position].rstrip()[-1:].isalnum()):
+        return "the only functions are year(...) and month(...) of a date"
     before = text[max(0, position - 1) : position]
     if before in {"<", ">"} and rest.startswith((">", "=")):
         rest = before + rest
@@ -260,13 +281,18 @@ class _Builder:
             return Constant(kind == "true", position)
         if kind in {"column", "quoted_column"}:
             return self._column(kind, parts, position)
-        if kind == "signed":
-            operand = self.value(parts[1], depth + 1)
-            return Arithmetic((str(parts[0]),), (operand,), position)
-        if kind in {"sum", "product"}:
-            operands = tuple(self.value(part, depth + 1) for part in parts[0::2])
-            return Arithmetic(tuple(str(part) for part in parts[1::2]), operands, position)
+        if kind in {"date_part", "signed", "sum", "product"}:
+            return self._computed(kind, parts, position, depth)
         fail(position, "a number, a text or a column is needed here, not a condition")
+
+    def _computed(self, kind: str, parts: list[Any], position: int, depth: int) -> Value:
+        if kind == "date_part":
+            part = cast(Literal["year", "month"], str(parts[0]).lower())
+            return DatePart(part, self.value(parts[1], depth + 1), position)
+        if kind == "signed":
+            return Arithmetic((str(parts[0]),), (self.value(parts[1], depth + 1),), position)
+        operands = tuple(self.value(part, depth + 1) for part in parts[0::2])
+        return Arithmetic(tuple(str(part) for part in parts[1::2]), operands, position)
 
     def _enter(self, tree: Any, depth: int) -> tuple[str, list[Any], int]:
         position = int(tree.meta.start_pos)

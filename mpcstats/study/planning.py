@@ -46,7 +46,7 @@ def refuse_repeated(names: tuple[str, ...], where: str) -> None:
 def levels_of(name: str, dictionary: Dictionary, where: str) -> tuple[Level, ...]:
     """The levels of a column that makes groups or cells; refuses a column without."""
     column = dictionary.column(name)
-    if column.type == "decimal":
+    if column.type in {"decimal", "date"}:
         raise SpecError(f"{column.title} cannot be used in {where}: it has no levels, and a breakdown needs some")
     if not column.levels:
         raise SpecError(
@@ -57,7 +57,12 @@ def levels_of(name: str, dictionary: Dictionary, where: str) -> tuple[Level, ...
 
 
 def numeric_or_boolean(column: Column, role: str) -> Column:
-    """The column itself; refuses a category."""
+    """The column itself; refuses a category and a date."""
+    if column.type == "date":
+        raise SpecError(
+            f"{column.title} cannot be {role}: a number or a boolean column is needed",
+            hint="agree on a column with the days since a day of the study; dates themselves are for `where`",
+        )
     if column.type == "category":
         raise SpecError(
             f"{column.title} cannot be {role}: a number or a boolean column is needed",
@@ -68,6 +73,8 @@ def numeric_or_boolean(column: Column, role: str) -> Column:
 
 def scale(column: Column, use: str) -> tuple[float, float]:
     """Middle and half width of a column's range; half width 1 where the range is a single number."""
+    if column.type == "date":
+        numeric_or_boolean(column, f"used in {use}")
     if column.type == "boolean":
         return 0.5, 0.5
     if column.range is None:

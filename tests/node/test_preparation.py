@@ -288,6 +288,7 @@ BAD = parse_dictionary(
             {"name": "status", "type": "integer", "levels": [0, 1]},
             {"name": "dead", "type": "boolean"},
             {"name": "time", "type": "integer", "range": [-10, 100]},
+            {"name": "seen", "type": "date", "range": ["1990-01-01", "2029-12-31"]},
         ],
     }
 )
@@ -306,13 +307,29 @@ BAD = parse_dictionary(
         ("age", [2.0**60], "1 rows are larger than 2^53"),
         ("bmi", [20.5, np.nan], "column 'bmi' (decimal): 1 rows have no value, which the dictionary does not allow"),
         ("bmi", [-np.inf], "1 rows are infinite"),
-        ("bmi", pd.to_datetime(["2031-05-06"]), "1 rows hold text instead of a number"),
+        ("age", pd.Series([2**53 + 1], dtype=np.int64), "1 rows are larger than 2^53"),
+        ("age", pd.Series([-(2**53) - 1], dtype=np.int64), "1 rows are larger than 2^53"),
+        ("bmi", pd.to_datetime(["2031-05-06"]), "1 rows hold a date instead of a number"),
         ("sex", ["F", CANARY, "f", None], "column 'sex' (category): 2 rows are none of the levels in the dictionary"),
         ("sex", [NUMBER], "1 rows are none of the levels"),
         ("sex", pd.to_datetime(["2031-05-06"]), "1 rows hold no text"),
         ("status", [0, 1, NUMBER], "column 'status' (integer): 1 rows are none of the levels"),
         ("dead", [0, 1, NUMBER], "column 'dead' (boolean): 1 rows are none of the levels"),
         ("dead", [CANARY], "1 rows hold text"),
+        (
+            "seen",
+            ["2031-05-06", "1989-12-31", "1990-01-01", None],
+            "2 rows are outside the range 1990-01-01 to 2029-12-31",
+        ),
+        (
+            "seen",
+            ["2020-05-06", CANARY, "2031-13-01", "20310101"],
+            "column 'seen' (date): 3 rows hold no date YYYY-MM-DD",
+        ),
+        ("seen", pd.to_datetime(["2031-05-06 07:08", None]), "1 rows hold a time of day or a time zone"),
+        ("seen", pd.to_datetime(["2031-05-06"], utc=True), "1 rows hold a time of day or a time zone"),
+        ("seen", [NUMBER, 3, np.nan], "2 rows hold no date"),
+        ("seen", [True], "1 rows hold no date"),
     ],
 )
 def test_cells_that_do_not_fit_the_dictionary(name: str, cells: Any, complaint: str) -> None:
@@ -347,6 +364,43 @@ def test_checked_columns_have_one_form() -> None:
     for name in ("age", "dead", "status"):
         assert found[name].dtype == np.float64
         assert np.isnan(found[name].tolist()[1])
+
+
+def test_dates_have_one_form_wherever_they_come_from(tmp_path: Path) -> None:
+    days = pd.Series(["2000-02-29", None, "2020-01-01", "1990-01-01"])
+    as_dates = [None if pd.isna(day) else pd.Timestamp(day).date() for day in days]
+    frames = {
+        "text": pd.DataFrame({"seen": days}),
+        "datetime64[ns]": pd.DataFrame({"seen": pd.to_datetime(days)}),
+        "datetime64[s]": pd.DataFrame({"seen": pd.to_datetime(days).astype("datetime64[s]")}),
+        "dates": pd.DataFrame({"seen": pd.Series(as_dates, dtype=object)}),
+        "category": pd.DataFrame({"seen": days.astype("category")}),
+        "arrow": pd.DataFrame({"seen": pd.Series(as_dates, dtype="date32[pyarrow]")}),
+    }
+    sources: list[Any] = list(frames.values())
+    for name in ("text", "datetime64[ns]", "dates"):
+        frames[name].to_parquet(tmp_path / f"{name}.parquet")
+        sources.append(tmp_path / f"{name}.parquet")
+    frames["text"].to_csv(tmp_path / "t.csv", index=False)
+    sources.append(tmp_path / "t.csv")
+    for source in sources:
+        found = check_records(load(source, "a", BAD), BAD, ["seen"], "a")["seen"]
+        assert found.dtype == "datetime64[s]"
+        assert found.astype(str).tolist() == ["2000-02-29", "NaT", "2020-01-01", "1990-01-01"]
+        people = contribution(load(source, "a"), BAD, type="count", where="year(seen) >= 2000 and seen < '2020-01-01'")
+        assert people.counts == 1
+    nobody = load(pd.DataFrame({"seen": pd.Series([None, np.nan], dtype=object)}), "a")
+    assert check_records(nobody, BAD, ["seen"], "a")["seen"].isna().all()
+    assert contribution(nobody, BAD, type="count", where="seen > '2000-01-01' or not seen > '2000-01-01'").counts == 0
+
+
+def test_a_level_that_the_dictionary_lacks_is_refused_where_it_is_held() -> None:
+    for where in (None, "sex == 'F'", "age > 100"):
+        good = pd.DataFrame({"age": [50, 60], "sex": ["F", "M"]})
+        assert contribution(good, BAD, type="count", where=where, by=["sex"]).counts.shape == (2,)
+        strange = good.assign(sex=["F", CANARY])
+        complaint = refused(strange, BAD, type="count", where=where, by=["sex"])
+        assert "column 'sex' (category): 1 rows are none of the levels in the dictionary" in complaint
 
 
 def test_every_analysis_checks_the_columns_it_reads(lung: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import numpy as np
@@ -91,11 +92,20 @@ def test_an_unknown_column_gets_the_nearest_names(dictionary: Dictionary) -> Non
         ({"name": "a", "type": "decimal", "levels": [1.5]}, "have a range instead"),
         ({"name": "a", "type": "decimal", "range": [2, 1]}, "low first"),
         ({"name": "a", "type": "decimal", "range": [0, float("inf")]}, "finite"),
-        ({"name": "a", "type": "category", "range": [0, 1]}, "only integer and decimal"),
+        ({"name": "a", "type": "category", "range": [0, 1]}, "only integer, decimal and date"),
         ({"name": "a", "type": "integer", "range": [0, 5], "levels": [7]}, "outside the range"),
         ({"name": "a", "type": "integer", "range": [0, 1e17]}, "2^53"),
         ({"name": "a", "type": "boolean", "levels": [True, False]}, "false, true"),
-        ({"name": "a", "type": "date"}, "'a'.type"),
+        ({"name": "a", "type": "time"}, "'a'.type"),
+        ({"name": "a", "type": "date", "range": [0, 5]}, "must be two days, for example"),
+        ({"name": "a", "type": "date", "range": "2020-01-01"}, "must be two days"),
+        ({"name": "a", "type": "date", "range": ["2020-01-01"]}, "must be two days"),
+        ({"name": "a", "type": "date", "range": ["2020-01-01", "2020-13-01"]}, "must be two days"),
+        ({"name": "a", "type": "date", "range": ["2020-01-01T00:00:00", "2020-02-01"]}, "must be two days"),
+        ({"name": "a", "type": "date", "range": ["2021-01-01", "2020-01-01"]}, "first day first"),
+        ({"name": "a", "type": "date", "levels": ["2020-01-01"]}, "date columns have a range instead"),
+        ({"name": "a", "type": "date", "resolution": 1}, "only integer and decimal"),
+        ({"name": "a", "type": "integer", "days": ["2020-01-01", "2020-01-02"]}, "only date columns"),
         ({"name": "a", "type": "decimal", "levles": []}, "levles"),
         ({"name": "", "type": "decimal"}, "at least 1 character"),
     ],
@@ -199,11 +209,61 @@ def test_the_id_column_gets_neither_levels_nor_range() -> None:
 def test_columns_that_cannot_be_used_say_why_without_values() -> None:
     frames = {
         "a": pd.DataFrame({"age": [41, 42], "mix": [1, "CANARY"], "when": pd.to_datetime(["2031-07-01", None])}),
-        "b": pd.DataFrame({"age": ["CANARY", "61"], "mix": [3, 4], "when": pd.to_datetime(["2031-07-01", None])}),
+        "b": pd.DataFrame({"age": ["CANARY", "61"], "mix": [3, 4], "when": pd.to_datetime(["2031-07-01 13:00", None])}),
     }
+    frames["a"]["length"] = pd.to_timedelta([1, 2], unit="D")
+    frames["a"]["due"], frames["b"]["due"] = pd.to_datetime(["2031-07-01", None]), ["CANARY", None]
     found = infer_dictionary(frames)
-    for name, complaint in (("age", "integer at a, text at b"), ("mix", "party a"), ("when", "give days as numbers")):
+    for name, complaint in (
+        ("age", "integer at a, text at b"),
+        ("mix", "party a"),
+        ("when", "times of day, or time zones, at party b"),
+        ("length", "neither numbers, text nor dates at party a"),
+        ("due", "date at a, text at b"),
+    ):
         with pytest.raises(SpecError, match=complaint) as caught:
             found.column(name)
         assert "CANARY" not in str(caught.value)
         assert "2031" not in str(caught.value)
+
+
+def test_dates_have_a_range_of_days(tmp_path: Path) -> None:
+    text = 'id = "x"\n[[column]]\nname = "a"\ntype = "date"\nrange = {}\n'
+    (tmp_path / "text.toml").write_text(text.format('["1900-01-01", "2030-12-31"]'))
+    (tmp_path / "toml.toml").write_text(text.format("[1900-01-01, 2030-12-31]"))
+    found = load_dictionary(tmp_path / "text.toml")
+    assert found.column("a").days == (datetime.date(1900, 1, 1), datetime.date(2030, 12, 31))
+    assert found.column("a").range is None
+    assert found.digest() == load_dictionary(tmp_path / "toml.toml").digest()
+    assert found == parse_dictionary(found.model_dump()) == parse_dictionary(found.model_dump(mode="json"))
+    assert parse_dictionary({"id": "x", "column": [{"name": "a", "type": "date"}]}).column("a").days is None
+
+
+def test_dates_are_inferred_from_dates_and_from_text_that_is_all_dates() -> None:
+    frames = {
+        "a": pd.DataFrame(
+            {
+                "d": pd.to_datetime(["2020-02-29", None]),
+                "text": ["2020-01-01", None],
+                "nearly": ["2020-01-01", "2020-1-1"],
+                "codes": [20200101, 20200102],
+            }
+        ),
+        "b": pd.DataFrame(
+            {
+                "d": ["1999-01-01", "2021-01-01"],
+                "text": ["2019-12-31", "2020-06-01"],
+                "nearly": ["2020-01-01", None],
+                "codes": [1, 2],
+            }
+        ),
+        "empty": pd.DataFrame({"d": pd.Series([None], dtype=object)}),
+    }
+    found = infer_dictionary(frames)
+    assert found.column("d") == Column(
+        name="d", type="date", days=(datetime.date(1999, 1, 1), datetime.date(2021, 1, 1))
+    )
+    assert found.column("text").days == (datetime.date(2019, 12, 31), datetime.date(2020, 6, 1))
+    assert found.column("nearly").type == "category"
+    assert found.column("codes").type == "integer"
+    assert infer_dictionary({"a": frames["a"][["d"]]}, "d").column("d") == Column(name="d", type="date")

@@ -41,6 +41,7 @@ COHORT = parse_dictionary(
             {"name": "Y", "type": "decimal", "range": [-2, 6]},
             {"name": "constant", "type": "decimal", "range": [5, 5]},
             {"name": "sex", "type": "integer", "levels": [1, 2], "range": [1, 2]},
+            {"name": "admitted", "type": "date", "range": ["2000-01-01", "2029-12-31"]},
             *({"name": f"C{i}", "type": "decimal", "range": [0, 1]} for i in range(31)),
         ],
     }
@@ -203,3 +204,36 @@ def test_the_variant_digest_is_that_of_the_rows_in_order() -> None:
         variant_digest(VARIANTS.assign(id=["rs\t1", "rs2"]))
     with pytest.raises(SpecError, match="lacks the columns pos"):
         variant_digest(VARIANTS.drop(columns="pos"))
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ({"type": "count", "by": ["admitted"]}, "cannot be used in `by`: it has no levels"),
+        (
+            {"type": "logrank", "time": "admitted", "event": "death", "by": "sex"},
+            "cannot be the time: a number is needed",
+        ),
+        ({"type": "kaplan-meier", "time": "late", "time_unit": 100, "event": "admitted"}, "cannot be the event"),
+        (
+            {"type": "kaplan-meier", "time": "late", "time_unit": 100, "event": "death", "entry": "admitted"},
+            "cannot be the entry time: a number is needed",
+        ),
+        (
+            {"type": "cox", "time": "late", "time_unit": 100, "event": "death", "covariates": ["admitted"]},
+            "cannot be used in a Cox regression: a number or a boolean column is needed",
+        ),
+        ({"type": "gwas", "phenotype": "admitted"}, "a number or a boolean column is needed"),
+        ({"type": "gwas", "phenotype": "Y", "covariates": ["admitted"]}, "cannot be a covariate"),
+        ({"type": "count", "where": "admitted > 3"}, "compare admitted with a date in quotes"),
+        ({"type": "count", "where": "admitted > '2020-02-30'"}, "'2020-02-30' is no date"),
+    ],
+)
+def test_a_date_is_no_number(request_: dict[str, Any], complaint: str) -> None:
+    assert complaint in refused(variants=VARIANTS, **request_)
+
+
+def test_dates_are_for_filters() -> None:
+    spec = parse_spec({"type": "count", "where": "admitted >= '2020-03-01' and year(admitted) != 2021", "by": ["sex"]})
+    assert make_plan(spec, COHORT, None).shape == (2,)
+    assert columns_used(spec) == ("admitted", "sex")

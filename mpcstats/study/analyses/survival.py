@@ -266,7 +266,7 @@ def check_unit(column: Column, unit: float) -> None:
 
 def event_values_of(spec: TimeSpec, column: Column) -> tuple[Level, ...]:
     """The levels that mean the event happened."""
-    if column.type == "decimal" or column.levels is None:
+    if column.type in {"decimal", "date"} or column.levels is None:
         raise SpecError(
             f"{column.title} cannot be the event: a boolean column, or one with levels, is needed",
             hint=f"add levels = [...] to column {column.name!r} of the dictionary",
