@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.datasource import Records
 from mpcstats.node.harmonise import Harmonisation
+from mpcstats.node.queries import select_rows
 from mpcstats.stats.contributions import Level
 from mpcstats.study.dictionary import Dictionary
-from mpcstats.study.filters import evaluate_filter, parse_filter
+from mpcstats.study.filters import parse_filter
 from mpcstats.study.values import as_text
 
 __all__ = [
@@ -96,7 +97,7 @@ def selected_rows(where: str | None, frame: pd.DataFrame) -> NDArray[np.bool_]:
     """The rows that a filter selects; all without one."""
     if where is None:
         return np.ones(len(frame), dtype=np.bool_)
-    return evaluate_filter(parse_filter(where), frame)
+    return select_rows(parse_filter(where), frame)
 
 
 def positions(cells: pd.Series[Any], levels: Sequence[Level]) -> NDArray[np.int64]:

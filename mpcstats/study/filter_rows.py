@@ -56,7 +56,9 @@ def type_in_frame(frame: pd.DataFrame, name: str) -> ValueType:
         raise SpecError(f"the table has no column {name!r}")
     if _holds_dates(frame[name]):
         return "date"
-    return "text" if kind_of(frame[name]) in {"text", "mixed", "other"} else "number"
+    kind = kind_of(frame[name])
+    is_text = kind in {"text", "mixed", "other"} or (kind == "empty" and frame[name].dtype == object)
+    return "text" if is_text else "number"
 
 
 _Cells = NDArray[np.float64] | NDArray[np.object_]
