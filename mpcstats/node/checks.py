@@ -46,16 +46,16 @@ def check_records(records: Records, dictionary: Dictionary, columns: Sequence[st
     checked: dict[str, NDArray[Any]] = {}
     for name in dict.fromkeys(columns):
         column = dictionary.column(name)
-        if name not in records.frame.columns:
-            near = difflib.get_close_matches(name, [str(known) for known in records.frame.columns], n=1)
+        if name not in records.names:
+            near = difflib.get_close_matches(name, records.names, n=1)
             hint = f"is it the column {near[0]!r}?" if near else "check the table, or the dictionary"
             raise DataError(f"the table has no column {name!r}", party=party, hint=hint)
-        series = records.frame[name]
+        series = records.columns([name])[name]
         missing = int(series.isna().sum())
         if missing and column.missing == "refused":
             _refuse(column, missing, "have no value, which the dictionary does not allow", party)
         checked[name] = _checked(series, column, party)
-    return pd.DataFrame(checked, index=range(len(records.frame)))
+    return pd.DataFrame(checked, index=range(records.rows))
 
 
 def _checked(series: pd.Series[Any], column: Column, party: str) -> NDArray[Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from mpcstats.errors import DataError
 from mpcstats.node.genotypes import Genotypes, open_genotypes
 from mpcstats.node.genotypes.harmonised import harmonised
 from mpcstats.node.harmonise import MatchBy
+from mpcstats.node.parquet import ParquetTable, open_parquet
 from mpcstats.node.study_list import read_study_list
-from mpcstats.node.tables import MAX_ROWS, check_names, read_parquet, read_text_table
+from mpcstats.node.tables import MAX_ROWS, check_names, read_text_table
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.values import as_numbers, as_text, kind_of
 
@@ -58,11 +60,11 @@ class Dataset:
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Records in memory at their owner.
+    """Records at their owner: a table in memory, or a file whose columns are read when they are needed.
 
     Attributes
     ----------
-    frame : DataFrame
+    source : DataFrame or ParquetTable
         The table; identifiers are text.
     genotypes : Genotypes or None
     id_column : str or None
@@ -73,11 +75,32 @@ class Records:
         The study's variants: its list, or those of the genotypes without one.
     """
 
-    frame: pd.DataFrame
+    source: pd.DataFrame | ParquetTable
     genotypes: Genotypes | None = None
     id_column: str | None = None
     family_column: str | None = None
     variants: pd.DataFrame | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Column names."""
+        return [str(name) for name in (self.source if isinstance(self.source, pd.DataFrame) else self.source.types)]
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.source) if isinstance(self.source, pd.DataFrame) else self.source.rows
+
+    def columns(self, names: Sequence[str]) -> pd.DataFrame:
+        """Some columns; of a file, these alone are read."""
+        if isinstance(self.source, ParquetTable):
+            return self.source.read(names)
+        return self.source[list(names)]
+
+    @functools.cached_property
+    def frame(self) -> pd.DataFrame:
+        """The whole table, in memory from now on."""
+        return self.columns(self.names) if isinstance(self.source, ParquetTable) else self.source
 
 
 def load(
@@ -102,23 +125,29 @@ def load(
     Raises
     ------
     DataError
-        Unreadable file, no header, duplicate column names or ids, infinite numbers, genotype files that do not fit.
-        The message has names and counts, never a record's value.
+        Unreadable file, no header, duplicate column names or ids, infinite numbers (of a Parquet file, in columns that
+        are used), genotype files that do not fit. The message has names and counts, never a record's value.
     """
     if not isinstance(dataset, Dataset):
         dataset = Dataset(dataset)
     described = dictionary.columns if dictionary else ()
     names_of_ids = [*_PLINK_IDS, *([dataset.id] if dataset.id is not None else [])]
     as_written = [*names_of_ids, *(column.name for column in described if column.type in {"category", "date"})]
-    frame, where = _read_frame(dataset.table, party, as_written, [c.name for c in described if c.is_number])
+    source, where = _open_table(dataset.table, party, as_written, [c.name for c in described if c.is_number])
     genotypes, variants = load_genotypes(dataset, party, cache)
-    id_column, family_column = _find_ids(list(frame.columns), dataset, where, party)
-    for name in dict.fromkeys([*names_of_ids, *([id_column] if id_column else [])]):
-        if name in frame.columns:
-            frame[name] = as_text(frame[name])
-    _check_ids(frame, id_column, family_column, where, party)
-    _refuse_infinite(frame, where, party)
-    return Records(frame, genotypes, id_column, family_column, variants)
+    id_column, family_column = _find_ids(
+        list(source.types if isinstance(source, ParquetTable) else source.columns), dataset, where, party
+    )
+    ids = {*names_of_ids, *([id_column] if id_column else [])}
+    if isinstance(source, ParquetTable):
+        source = replace(source, text=ids)
+    else:
+        for name in ids & set(source.columns):
+            source[name] = as_text(source[name])
+        _refuse_infinite(source, where, party)
+    records = Records(source, genotypes, id_column, family_column, variants)
+    _check_ids(records, where, party)
+    return records
 
 
 def load_genotypes(dataset: Dataset, party: str, cache: Path | None) -> tuple[Genotypes | None, pd.DataFrame | None]:
@@ -136,8 +165,8 @@ def load_genotypes(dataset: Dataset, party: str, cache: Path | None) -> tuple[Ge
     return None if genotypes is None else harmonised(genotypes, study, dataset.variant_match), study
 
 
-def _read_frame(table: Any, party: str, text: list[str], numbers: list[str]) -> tuple[pd.DataFrame, str]:
-    """A frame of our own (the caller's is not changed), and its name for messages."""
+def _open_table(table: Any, party: str, text: list[str], numbers: list[str]) -> tuple[pd.DataFrame | ParquetTable, str]:
+    """A table of our own (the caller's frame is not changed), and its name for messages."""
     if isinstance(table, pd.DataFrame):
         check_names(list(table.columns), "the table", party)
         if len(table) > MAX_ROWS:
@@ -146,11 +175,11 @@ def _read_frame(table: Any, party: str, text: list[str], numbers: list[str]) -> 
     if not isinstance(table, str | Path):
         raise DataError(f"a table is a DataFrame or a path, not {type(table).__name__}", party=party)
     path = Path(table)
-    readers: dict[str, Callable[[], pd.DataFrame]] = {
+    readers: dict[str, Callable[[], pd.DataFrame | ParquetTable]] = {
         ".csv": lambda: read_text_table(path, party, text, numbers),
         ".tsv": lambda: read_text_table(path, party, text, numbers),
         **dict.fromkeys(_WHITE_SPACE, lambda: read_text_table(path, party, text, numbers)),
-        ".parquet": lambda: read_parquet(path, party),
+        ".parquet": lambda: open_parquet(path, party),
     }
     reader = readers.get(path.suffix.lower())
     if reader is None:
@@ -178,17 +207,18 @@ def _find_ids(names: list[str], dataset: Dataset, where: str, party: str) -> tup
     return found, None
 
 
-def _check_ids(frame: pd.DataFrame, id_column: str | None, family_column: str | None, where: str, party: str) -> None:
-    if id_column is None:
+def _check_ids(records: Records, where: str, party: str) -> None:
+    if records.id_column is None:
         return
-    key = [id_column] if family_column is None else [family_column, id_column]
-    missing = int(frame[key].isna().any(axis=1).sum())
+    key = [records.id_column] if records.family_column is None else [records.family_column, records.id_column]
+    frame = records.columns(key)
+    missing = int(frame.isna().any(axis=1).sum())
     if missing:
-        raise DataError(f"{where}: {missing} rows have no id in column {id_column!r}", party=party)
-    repeated = int(frame.duplicated(key).sum())
+        raise DataError(f"{where}: {missing} rows have no id in column {records.id_column!r}", party=party)
+    repeated = int(frame.duplicated().sum())
     if repeated:
         raise DataError(
-            f"{where}: {repeated} rows repeat an id of column {id_column!r}",
+            f"{where}: {repeated} rows repeat an id of column {records.id_column!r}",
             party=party,
             hint="keep one row per person; in a table of several rows per person name the person column as "
             "unit_of_count in the dictionary, not as id",

@@ -114,10 +114,11 @@ def _ids(records: Records, genotypes: Genotypes, party: str) -> tuple[pd.Index[A
     if records.id_column is None:
         raise DataError("no column links the table to the genotypes", party=party, hint='name it: ms.Dataset(id="IID")')
     family = records.family_column
-    if family is not None and _families(records.frame[family]) and _families(genotypes.samples["fid"]):
-        own: pd.Index[Any] = pd.MultiIndex.from_frame(records.frame[[family, records.id_column]].astype(object))
+    table = records.columns([name for name in (family, records.id_column) if name is not None])
+    if family is not None and _families(table[family]) and _families(genotypes.samples["fid"]):
+        own: pd.Index[Any] = pd.MultiIndex.from_frame(table[[family, records.id_column]].astype(object))
         return own, pd.MultiIndex.from_frame(genotypes.samples[["fid", "iid"]])
-    own = pd.Index(as_text(records.frame[records.id_column]), dtype=object)
+    own = pd.Index(as_text(table[records.id_column]), dtype=object)
     known: pd.Index[Any] = pd.Index(genotypes.samples["iid"], dtype=object)
     hint = "give both table and genotypes the columns FID and IID, and name no id"
     repeated = int(known.duplicated().sum())
@@ -144,7 +145,8 @@ def _nearly(records: Records, genotypes: Genotypes, unlinked: NDArray[np.bool_])
     """Rows without a sample that would have one but for spelling."""
     if not unlinked.any():
         return 0
-    frame = records.frame[unlinked]
+    names = [name for name in (records.family_column, records.id_column) if name is not None]
+    frame = records.columns(names)[unlinked]
     ids = pd.Series(as_text(frame[records.id_column]), dtype=object)
     samples = genotypes.samples
     joined = samples["fid"] + "_" + samples["iid"]  # what plink2 --export vcf names a sample

@@ -109,10 +109,10 @@ def positions(cells: pd.Series[Any], levels: Sequence[Level]) -> NDArray[np.int6
 
 def people_of_rows(records: Records, column: str, party: str) -> NDArray[np.int64]:
     """The number of each row's person, by the column that identifies people; refuses rows without a person."""
-    if column not in records.frame.columns:
+    if column not in records.names:
         problem = f"the table has no column {column!r}, which identifies people (unit_of_count)"
         raise DataError(problem, party=party, hint="check the table, or the dictionary")
-    people = pd.factorize(as_text(records.frame[column]))[0]
+    people = pd.factorize(as_text(records.columns([column])[column]))[0]
     unknown = int((people < 0).sum())
     if unknown:
         raise DataError(f"{unknown} rows have no person in column {column!r} (unit_of_count)", party=party)

@@ -21,7 +21,6 @@ __all__ = [
     "MAX_FIELD",
     "MAX_ROWS",
     "check_names",
-    "read_parquet",
     "read_text_rows",
     "read_text_table",
     "unreadable",
@@ -144,30 +143,6 @@ def read_text_rows(
         raise DataError(f"{path.name} has {table.num_rows:,} rows; at most {MAX_ROWS:,} are allowed", party=party)
     _check_field_lengths(table, path, party)
     return table
-
-
-def read_parquet(path: Path, party: str) -> pd.DataFrame:
-    """Read a Parquet file; types are those of the file.
-
-    Raises
-    ------
-    DataError
-        Unreadable, duplicate column names, or above the limits.
-    """
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    try:
-        with path.open("rb") as raw, parquet.ParquetFile(raw) as file:
-            names = list(file.schema_arrow.names)
-            check_names(names, path.name, party)
-            if file.metadata.num_rows > MAX_ROWS:
-                raise DataError(f"{path.name} has more than {MAX_ROWS:,} rows", party=party)
-            return file.read().to_pandas(ignore_metadata=True, date_as_object=False)  # type: ignore[no-any-return]
-    except pa.ArrowInvalid:
-        raise DataError(f"{path.name} is not a readable Parquet file", party=party) from None
-    except OSError as error:
-        unreadable(path, error, party)
 
 
 def check_names(names: list[Any], where: str, party: str) -> None:

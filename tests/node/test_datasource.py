@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node import tables
+from mpcstats.node import parquet, tables
+from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Dataset, load
 from mpcstats.study.dictionary import load_dictionary, parse_dictionary
 
@@ -172,7 +173,8 @@ def test_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     monkeypatch.setattr(tables, "MAX_ROWS", 2)
     assert "3 rows; at most 2" in refused(tmp_path / "t.csv")
-    assert "more than 2 rows" in refused(tmp_path / "t.parquet")
+    monkeypatch.setattr(parquet, "MAX_ROWS", 2)
+    assert "3 rows; at most 2" in refused(tmp_path / "t.parquet")
 
 
 def test_faults_of_a_frame() -> None:
@@ -214,3 +216,47 @@ def test_the_records_of_the_demonstration_are_the_pooled_table_in_three_parts(pa
     chosen = pooled[pooled["inst"].isin(own["inst"].dropna()) | (pooled["inst"].isna() & own["inst"].isna().any())]
     pd.testing.assert_frame_equal(own, chosen.reset_index(drop=True), check_dtype=False)
     assert len(own) == 76
+
+
+def test_columns_of_a_parquet_file_are_read_when_they_are_needed(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"IID": [7, 8], "ph": [1, 2], "ph.ecog": [0.5, None], "s": pd.Categorical(["x", None])})
+    frame.to_parquet(tmp_path / "t.parquet")
+    records = load(Dataset(tmp_path / "t.parquet", id="IID"), "a")
+    assert (records.rows, records.names) == (2, ["IID", "ph", "ph.ecog", "s"])
+    assert "frame" not in vars(records)
+    assert records.columns(["ph"]).columns.tolist() == ["ph"]
+    assert records.columns(["s", "ph.ecog"]).isna().to_numpy().tolist() == [[False, False], [True, True]]
+    assert records.columns(["IID"])["IID"].tolist() == ["7", "8"]
+    assert records.frame["IID"].tolist() == ["7", "8"]
+    assert records.frame.columns.tolist() == records.names
+
+
+def test_a_parquet_file_that_changes_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"a": [1, 2]}).to_parquet(path)
+    records = load(path, "lakeside")
+    pd.DataFrame({"a": [NUMBER, 2, 3]}).to_parquet(path)
+    with pytest.raises(DataError, match=r"t\.parquet was changed while it was in use"):
+        records.columns(["a"])
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        records.columns(["a"])
+
+
+def test_ids_of_a_parquet_file_are_checked_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"pid": [CANARY, CANARY, "b"], "x": 1}).to_parquet(path)
+    assert "t.parquet: 1 rows repeat an id of column 'pid'" in refused(Dataset(path, id="pid"))
+    pd.DataFrame({"pid": [NUMBER, None], "x": 1}).to_parquet(path)
+    assert "t.parquet: 1 rows have no id in column 'pid'" in refused(Dataset(path, id="pid"))
+
+
+def test_infinite_numbers_of_a_parquet_file_are_refused_where_they_are_used(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"x": [np.inf, 1.0], "y": [1.0, 2.0]}).to_parquet(path)
+    columns = [{"name": "x", "type": "decimal"}, {"name": "y", "type": "decimal"}]
+    dictionary = parse_dictionary({"id": "d", "column": columns})
+    records = load(path, "lakeside", dictionary)
+    assert check_records(records, dictionary, ["y"], "lakeside")["y"].tolist() == [1.0, 2.0]
+    with pytest.raises(DataError, match=r"column 'x' \(decimal\): 1 rows are infinite"):
+        check_records(records, dictionary, ["x"], "lakeside")

@@ -20,13 +20,12 @@ def _prepare(
     _spec: SampleOverlapSpec, plan: SampleOverlapPlan, records: Records, dictionary: Dictionary, party: str
 ) -> tuple[SampleOverlapContribution, Preparation]:
     """Different ids of the table: of the column that the data set names as id, else of `unit_of_count`, else IID."""
-    frame = records.frame
     name = records.id_column or dictionary.unit_of_count or "IID"
-    if name not in frame.columns:
+    if name not in records.names:
         hint = 'name the column of ids: id = "..." in the data set, ms.Dataset(..., id="...")'
         raise DataError("the table has no column that says who is who", party=party, hint=hint)
-    ids = as_text(frame[name])
-    missing = int(frame[name].isna().sum())
+    ids = as_text(records.columns([name])[name])
+    missing = sum(one is None for one in ids)
     if missing:
         raise DataError(f"{missing} rows have no id in column {name!r}", party=party)
     keys = person_keys(ids)
@@ -37,7 +36,7 @@ def _prepare(
             hint="agree on more rows",
         )
     own = SampleOverlapContribution(keys)
-    return own, Preparation(len(frame), len(frame), 0, without_genotype=0, without_row=0, used=len(frame))
+    return own, Preparation(len(ids), len(ids), 0, without_genotype=0, without_row=0, used=len(ids))
 
 
 async def _run(run: Run[SampleOverlapSpec, SampleOverlapPlan, SampleOverlapContribution]) -> Outcome:
