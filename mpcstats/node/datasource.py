@@ -15,7 +15,7 @@ from mpcstats.errors import DataError
 from mpcstats.node.genotypes import Genotypes, open_genotypes
 from mpcstats.node.genotypes.harmonised import harmonised
 from mpcstats.node.harmonise import MatchBy
-from mpcstats.node.parquet import ParquetTable, open_parquet
+from mpcstats.node.parquet import ParquetTable, identifies_rows, open_parquet
 from mpcstats.node.study_list import read_study_list
 from mpcstats.node.tables import MAX_ROWS, check_names, read_text_table
 from mpcstats.study.dictionary import Dictionary
@@ -211,6 +211,8 @@ def _check_ids(records: Records, where: str, party: str) -> None:
     if records.id_column is None:
         return
     key = [records.id_column] if records.family_column is None else [records.family_column, records.id_column]
+    if isinstance(records.source, ParquetTable) and identifies_rows(records.source, key):
+        return
     frame = records.columns(key)
     missing = int(frame.isna().any(axis=1).sum())
     if missing:

@@ -7,13 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
+from mpcstats.node.queries import QueryFailed, run_query
 from mpcstats.node.tables import MAX_ROWS, check_names, unreadable
 from mpcstats.study.values import as_text
 
-__all__ = ["ParquetTable", "open_parquet"]
+__all__ = ["ParquetTable", "all_different", "identifies_rows", "is_key", "is_text", "open_parquet", "quoted"]
+
+_PATTERN = frozenset("*?[]{}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,27 @@ class ParquetTable:
                 frame[name] = as_text(frame[name])
         return frame  # type: ignore[no-any-return]
 
+    @property
+    def is_plain(self) -> bool:
+        """DuckDB reads path and names as we do: to it, some signs make a pattern, and letter case is no difference."""
+        folded = {name.casefold() for name in self.types}
+        return len(folded) == len(self.types) and not _PATTERN & set(str(self.path.absolute()))
+
+    def query(self, sql: str, parameters: Mapping[str, float | str], tables: Mapping[str, Any]) -> dict[str, Any]:
+        """Run a query of ours in which `read_parquet($file, hive_partitioning = false)` is this table.
+
+        Raises
+        ------
+        DataError
+            It took too much time or memory, or the file has changed.
+        QueryFailed
+        """
+        path = self.path.absolute()
+        self.check_unchanged()
+        found = run_query(sql, {**parameters, "file": str(path)}, tables, path)
+        self.check_unchanged()
+        return found
+
     def check_unchanged(self) -> None:
         """Refuse a file that is another than when it was opened."""
         try:
@@ -106,6 +132,47 @@ def open_parquet(path: Path, party: str, text: Collection[str] = ()) -> ParquetT
     if rows > MAX_ROWS:
         raise DataError(f"{path.name} has {rows:,} rows; at most {MAX_ROWS:,} are allowed", party=party)
     return ParquetTable(path, party, rows, dict(zip(names, schema.types, strict=True)), text, state)
+
+
+def quoted(name: str) -> str:
+    """A name of the file in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def is_text(physical: Any) -> bool:
+    """A type of text (pyarrow.DataType)."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(physical):
+        physical = physical.value_type
+    return bool(pa.types.is_string(physical) or pa.types.is_large_string(physical))
+
+
+def is_key(physical: Any) -> bool:
+    """Values of this type tell people apart as their text does."""
+    import pyarrow as pa
+
+    return bool(is_text(physical) or pa.types.is_integer(physical))
+
+
+def all_different(hashes: NDArray[np.uint64]) -> bool:
+    """No hash is there twice, so no two of what was hashed are equal. Otherwise nothing is known."""
+    ordered = np.sort(hashes)
+    return not bool((ordered[1:] == ordered[:-1]).any())
+
+
+def identifies_rows(table: ParquetTable, key: Sequence[str]) -> bool:
+    """No value of the key is missing, none is repeated. False may also mean that it could not be found out."""
+    if not table.is_plain or not all(is_key(table.types[name]) and "\0" not in name for name in key):
+        return False
+    names = ", ".join(quoted(name) for name in key)
+    missing = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
+    rows = "read_parquet($file, hive_partitioning = false)"
+    try:
+        found = table.query(f"SELECT hash({names}) AS hashed, {missing} AS missing FROM {rows}", {}, {})
+    except QueryFailed:
+        return False
+    return not found["missing"].any() and all_different(found["hashed"])
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -39,7 +39,7 @@ from mpcstats.study.filter_language import (
 from mpcstats.study.filter_rows import evaluate_filter
 from mpcstats.study.filter_types import ValueType, children, step_types, type_of_value, walk, with_dates
 
-__all__ = ["Expression", "check_filter", "evaluate_filter", "filter_columns", "parse_filter"]
+__all__ = ["Expression", "check_filter", "evaluate_filter", "filter_columns", "parse_filter", "type_of_column"]
 
 
 def check_filter(expression: Expression, dictionary: Dictionary) -> None:
@@ -52,7 +52,7 @@ def check_filter(expression: Expression, dictionary: Dictionary) -> None:
     """
     for name in filter_columns(expression):
         dictionary.column(name)
-    _check_node(with_dates(expression, lambda name: _type_of_column(dictionary.column(name))), dictionary)
+    _check_node(with_dates(expression, lambda name: type_of_column(dictionary.column(name))), dictionary)
 
 
 def _check_node(node: Expression | Value, dictionary: Dictionary) -> None:
@@ -80,21 +80,22 @@ def filter_columns(expression: Expression) -> tuple[str, ...]:
 # ---------------------------------------------------------------- checking
 
 
-def _type_of_column(column: Column) -> ValueType:
+def type_of_column(column: Column) -> ValueType:
+    """What the cells of a column are in a filter."""
     if column.is_number:
         return "number"
     return {"boolean": "truth", "date": "date"}.get(column.type, "text")  # type: ignore[return-value]
 
 
 def _type_of(value: Value, dictionary: Dictionary) -> ValueType:
-    return type_of_value(value, lambda name: _type_of_column(dictionary.column(name)))
+    return type_of_value(value, lambda name: type_of_column(dictionary.column(name)))
 
 
 def _check_arithmetic(node: Arithmetic, dictionary: Dictionary) -> None:
     for operand in node.operands:
         if _type_of(operand, dictionary) not in {"number", "date"}:
             fail(node.position, f"arithmetic needs numbers, but {_title(operand, dictionary)} is none")
-    if None in step_types(node, lambda name: _type_of_column(dictionary.column(name))):
+    if None in step_types(node, lambda name: type_of_column(dictionary.column(name))):
         hint = "date - date is a number of days; date + days and date - days are dates"
         date = next(operand for operand in node.operands if _type_of(operand, dictionary) == "date")
         fail(node.position, f"{_title(date, dictionary)} cannot be part of this arithmetic", hint)
