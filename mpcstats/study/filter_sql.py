@@ -144,7 +144,7 @@ class _Writer:
             case Arithmetic(operators, operands):
                 return self._chain(operators, [self.value(operand) for operand in operands])
             case DatePart(part, value):
-                return self._date_part(part, self.value(value))
+                return self._date_part(part, self.value(value), isinstance(value, ColumnValue))
 
     def _constant(self, value: float | str | bool | datetime.date) -> _Text:
         name = f"p{len(self.parameters)}"
@@ -168,9 +168,11 @@ class _Writer:
         name = self._named(sql, layer)
         return _Text(f"(CASE WHEN isfinite({name}) THEN {name} END)", layer + 1)
 
-    def _date_part(self, part: str, days: _Text) -> _Text:
+    def _date_part(self, part: str, days: _Text, is_column: bool) -> _Text:
         if days.is_text:
             raise SpecError(f"{part}(...) needs a date, but the table holds text")
+        if is_column:  # whole days of the years 1 to 9999
+            return _Text(f"CAST({part}(DATE '1970-01-01' + CAST({days.sql} AS INTEGER)) AS DOUBLE)", 0)
         name = self._named(days.sql, days.layer)
         inside = f"least(greatest(floor({name}), {FIRST_DAY}), {LAST_DAY})"  # CASE alone need not keep the cast from it
         date = f"DATE '1970-01-01' + CAST({inside} AS INTEGER)"
