@@ -32,6 +32,7 @@ from mpcstats.protocols.scan import (
     prefix_sum,
 )
 from mpcstats.protocols.shuffle import shuffle
+from mpcstats.protocols.thresholds import sums_reach
 from mpcstats.protocols.truncate import blurred, multiply_fixed, truncate
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "sort",
     "square_root",
     "sum_of_inputs",
+    "sums_reach",
     "truncate",
     "truncate_exact",
 ]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 from mpcstats.field import Elements, PrimeField, lagrange
+from mpcstats.protocols.deals import deal_together, elements
 from mpcstats.protocols.declare import protocol
 from mpcstats.protocols.resharing import fits, flat_pair, fused_multiply
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import Shared
-from mpcstats.sharing import shamir
 
 __all__ = ["deal", "inner_product", "multiply", "reshare", "select", "sum_of_inputs"]
 
@@ -42,26 +42,8 @@ async def deal(
     t shares of each dealer come from keys it holds with their receivers; m - 1 - t are sent (Shamir 1979, compressed
     as in Cramer, Damgard, Ishai 2005). Reveals nothing.
     """
-    committee, me = session.committee, session.index
-    label = session.label("deal")
-    shares: dict[int, Elements] = {}
-    outgoing: Mapping[int, Elements] = {}
-    if me in dealers:
-        if own is None or field.shape(own) != shape:
-            raise ValueError(f"party {session.name(me)} deals an array of another shape than {shape}")
-        streams = {j: session.randomness.pair(me, j, label) for j in committee.compressed(me)}
-        dealt = shamir.deal_compressed(field, committee, me, own, streams)
-        shares[me] = dealt.pop(me)
-        outgoing = dealt
-    senders = [d for d in dealers if me in committee.sent_to(d)]
-    received = await session.exchange_elements(
-        field, {j: Shared(field, a, committee.t) for j, a in outgoing.items()}, senders, shape
-    )
-    shares |= {d: x.values for d, x in received.items()}
-    for d in dealers:
-        if me in committee.compressed(d):
-            shares[d] = field.uniform(session.randomness.pair(d, me, label), shape)
-    return {d: Shared(field, shares[d], committee.t, fraction_bits) for d in dealers}
+    (dealt,) = await deal_together(session, elements(session, field, own, dealers, shape, fraction_bits))
+    return cast("dict[int, Shared]", dealt)
 
 
 @protocol(

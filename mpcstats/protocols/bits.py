@@ -43,6 +43,8 @@ __all__ = [
     "bounded_pair",
     "bounded_pair_work",
     "carry_out",
+    "carry_out_of",
+    "carry_out_of_work",
     "carry_out_work",
     "carry_save",
     "low_bits",
@@ -281,6 +283,17 @@ async def carry_out(
     generate, propagate = await _generate_propagate(session, x, y, (position - 1, n - 1))
     wrap = generate.planes([1]) ^ propagate.planes([1])
     return wrap, generate.planes([0]) ^ await bit_and(session, propagate.planes([0]), wrap)
+
+
+def carry_out_of_work(c: Case, n: int) -> Work:
+    """Cost of `carry_out_of` for n planes."""
+    return _generate_propagate_work(c, n, (n - 1,))
+
+
+async def carry_out_of(session: Session, x: BooleanShared, y: BooleanShared) -> BooleanShared:
+    """The carry out of the highest position of x + y. 1 + log2(n) rounds; reveals nothing."""
+    generate, _ = await _generate_propagate(session, x, y, (x.words.shape[1] - 1,))
+    return generate
 
 
 def add_bits_work(c: Case, n: int, positions: tuple[int, ...]) -> Work:

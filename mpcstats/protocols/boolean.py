@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.field import PrimeField
-from mpcstats.protocols.arithmetic import deal, multiply
+from mpcstats.protocols import deals
+from mpcstats.protocols.arithmetic import multiply
+from mpcstats.protocols.deals import deal_together
 from mpcstats.protocols.declare import protocol
 from mpcstats.runtime.opening import open_bits
 from mpcstats.runtime.session import Session
@@ -16,7 +20,7 @@ from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
 from mpcstats.sharing import blocks, boolean
 from mpcstats.sharing.committee import Subset
 
-__all__ = ["and_planes", "bit_and", "deal_planes", "to_arithmetic"]
+__all__ = ["CoinDraw", "Coins", "and_planes", "bit_and", "convert", "deal_planes", "to_arithmetic"]
 
 
 async def deal_planes(
@@ -26,23 +30,8 @@ async def deal_planes(
 
     A dealer sends one array, to the m - t - 1 other members of its correction subset.
     """
-    committee, me = session.committee, session.index
-    label = session.label("bits")
-    shares: dict[int, boolean.Words] = {}
-    outgoing: dict[int, memoryview] = {}
-    if me in dealers:
-        assert own is not None
-        shares[me], correction = boolean.deal_bits(committee, me, own, session.randomness, label)
-        data = np.ascontiguousarray(correction, "<u8").data.cast("B")
-        outgoing = {j: data for j in committee.correction_subset(me) if j != me}
-    size = 8 * shape[0] * shape[1]
-    senders = [d for d in dealers if d != me and me in committee.correction_subset(d)]
-    received = await session.exchange(outgoing, dict.fromkeys(senders, size))
-    for d in dealers:
-        if d != me:
-            sent = np.frombuffer(received[d], "<u8").reshape(shape) if d in received else None
-            shares[d] = boolean.receive_bits(committee, d, me, shape, sent, session.randomness, label)
-    return {d: BooleanShared(shares[d], count) for d in dealers}
+    (dealt,) = await deal_together(session, deals.planes(session, own, dealers, shape, count))
+    return cast("dict[int, BooleanShared]", dealt)
 
 
 @protocol(
@@ -82,8 +71,8 @@ async def and_planes(
 
 
 def _conversion_rounds(t: int) -> int:
-    # two deals, log2(t + 1) products (one after another in pairs), one opening
-    return 3 + max(0, (t + 1 - 1).bit_length())
+    # deals in one round, log2(t + 1) products (one after another in pairs), one opening
+    return 2 + t.bit_length()
 
 
 @protocol(
@@ -98,36 +87,71 @@ async def to_arithmetic(session: Session, bits: BooleanShared, field: PrimeField
     of t parties misses one of its parts. Reveals nothing.
     """
     planes, lanes = bits.words.shape[1:]
-    random_boolean, random_shared = await _random_bits(session, field, planes, lanes, bits.count)
-    opened = await open_bits(session, bits ^ random_boolean, session.label("convert"))
-    return replace(random_shared, values=boolean.flip(field, random_shared.values, opened))
+    draw = CoinDraw.of(session, field, planes, lanes, bits.count)
+    dealt = await deal_together(session, *draw.deals) if draw.deals else []
+    return await convert(session, bits, await draw.coins(session, dealt))
 
 
-async def _random_bits(
-    session: Session, field: PrimeField, planes: int, lanes: int, count: int
-) -> tuple[BooleanShared, Shared]:
-    """Shared random bits, as packed bits and as field elements (planes, count)."""
-    committee, me, t = session.committee, session.index, session.committee.t
-    dealers = tuple(range(1, t + 1))
-    label = session.label("random bits")
-    last: Subset = tuple(range(t + 1, committee.m + 1))
-    own = common = None
-    if me in dealers:
-        own = boolean.draw_words(session.randomness.private(label), (planes, lanes))
-    else:
-        common = boolean.draw_words(session.randomness.subset(last, label), (planes, lanes))
-    boolean_total = boolean.place_common(committee, me, common, (planes, lanes))
-    parts = [_common_elements(session, field, common, last, planes, count)]
-    if dealers:
-        dealt_planes = await deal_planes(session, own, dealers, (planes, lanes), count)
+@dataclass(frozen=True)
+class Coins:
+    """Shared random bits that no t parties know: packed, and as field elements (planes, count)."""
+
+    packed: BooleanShared
+    elements: Shared
+
+
+async def convert(session: Session, bits: BooleanShared, coins: Coins) -> Shared:
+    """`to_arithmetic` with random bits that are there already, each used once. One round; reveals nothing."""
+    opened = await open_bits(session, bits ^ coins.packed, session.label("convert"))
+    values = coins.elements
+    return replace(values, values=boolean.flip(values.field, values.values, opened))
+
+
+@dataclass(frozen=True)
+class CoinDraw:
+    """Random bits on their way: `deals` go into one round, alone or with others; `coins` makes them."""
+
+    field: PrimeField
+    common: boolean.Words | None
+    shape: tuple[int, int]
+    count: int
+    deals: tuple[deals.Deal[Any], ...]
+
+    @classmethod
+    def of(cls, session: Session, field: PrimeField, planes: int, lanes: int, count: int) -> CoinDraw:
+        """Parties 1..t draw bits of their own, the last subset has one in common."""
+        committee, me, t = session.committee, session.index, session.committee.t
+        dealers = tuple(range(1, t + 1))
+        label = session.label("random bits")
+        last: Subset = tuple(range(t + 1, committee.m + 1))
+        own = common = None
+        if me in dealers:
+            own = boolean.draw_words(session.randomness.private(label), (planes, lanes))
+        else:
+            common = boolean.draw_words(session.randomness.subset(last, label), (planes, lanes))
+        if not dealers:
+            return cls(field, common, (planes, lanes), count, ())
         own_elements = None if own is None else boolean.to_field(field, own, count)
-        dealt = await deal(session, field, own_elements, dealers, (planes, count))
-        for d in dealers:
-            boolean_total = boolean_total ^ dealt_planes[d].words
-            parts.append(dealt[d])
-    while len(parts) > 1:  # XOR of field bits: x + y - 2 x y, in pairs
-        parts = await _xor_pairs(session, parts)
-    return BooleanShared(boolean_total, count), parts[0]
+        parts = (
+            deals.planes(session, own, dealers, (planes, lanes), count),
+            deals.elements(session, field, own_elements, dealers, (planes, count)),
+        )
+        return cls(field, common, (planes, lanes), count, parts)
+
+    async def coins(self, session: Session, dealt: Sequence[Any]) -> Coins:
+        """From what `deal_together` gave for `deals`; log2(t + 1) rounds."""
+        committee, me, planes = session.committee, session.index, self.shape[0]
+        last: Subset = tuple(range(committee.t + 1, committee.m + 1))
+        packed = boolean.place_common(committee, me, self.common, self.shape)
+        parts = [_common_elements(session, self.field, self.common, last, planes, self.count)]
+        if dealt:
+            bits, numbers = dealt
+            for d in range(1, committee.t + 1):
+                packed = packed ^ bits[d].words
+                parts.append(numbers[d])
+        while len(parts) > 1:  # XOR of field bits: x + y - 2 x y, in pairs
+            parts = await _xor_pairs(session, parts)
+        return Coins(BooleanShared(packed, self.count), parts[0])
 
 
 def _common_elements(

@@ -29,7 +29,7 @@ def _tree_planes(n: int) -> tuple[int, int]:
 
 def _compare_rounds(c: Case) -> int:
     t = c.committee.t
-    convert = (4 + (t + 1 - 1).bit_length() - 1) if t else 1
+    convert = 2 + t.bit_length() if t else 1
     # opening, deal, one carry-save adder for each operand beyond two, tree, conversion
     block = 1 + (1 if t else 0) + max(0, t - 1) + _tree_planes(c.field.bits)[0] + convert
     return block * waves(c.size)

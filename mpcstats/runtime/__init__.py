@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mpcstats.runtime.opening import confirm, open_declared, open_to
+from mpcstats.runtime.opening import confirm, open_declared, open_declared_bits, open_to
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.setup import agree_on_keys
 from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
@@ -17,5 +17,6 @@ __all__ = [
     "confirm",
     "local",
     "open_declared",
+    "open_declared_bits",
     "open_to",
 ]

@@ -19,7 +19,7 @@ from mpcstats.errors import Divergence, InconsistentShares, RangeError
 from mpcstats.field import M127, Elements, WordSource
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
-from mpcstats.sharing import blocks, prss, shamir
+from mpcstats.sharing import blocks, boolean, prss, shamir
 from mpcstats.sharing.committee import Subset
 from mpcstats.transport.channel import Buffer
 
@@ -27,6 +27,7 @@ __all__ = [
     "confirm",
     "open_bits",
     "open_declared",
+    "open_declared_bits",
     "open_masked_bounded",
     "open_masked_full",
     "open_masked_parts",
@@ -283,6 +284,49 @@ async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArra
     return total
 
 
+async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -> NDArray[np.uint8]:
+    """Open shared bits that the manifest declares under `name`, one value for each bit and lane. One round.
+
+    Every party that has a share sends it to all that lack it: with m = 2t + 1 each share comes from t + 1 parties, so
+    that up to t wrong ones are noticed. A coalition of t parties lacks one share, which follows from its own and the
+    bits.
+
+    Returns
+    -------
+    uint8 (bits, values)
+
+    Raises
+    ------
+    UndeclaredOpening
+        Before anything is sent.
+    InconsistentShares
+        Two parties sent different shares.
+    """
+    committee, me = session.committee, session.index
+    planes, lanes = bits.words.shape[1:]
+    session.openings.allow(name, planes * bits.count)
+    subsets = committee.subsets_of(me)
+    outgoing: dict[int, Buffer] = {}
+    for j in session.others:
+        rows = [row for row, A in enumerate(subsets) if j not in A]
+        outgoing[j] = np.ascontiguousarray(bits.words[rows], "<u8").data.cast("B")
+    lacking = {j: [A for A in committee.subsets_of(j) if me not in A] for j in session.others}
+    size = 8 * planes * lanes
+    received = await session.exchange(outgoing, {j: size * len(sets) for j, sets in lacking.items()})
+    shares: dict[Subset, NDArray[np.uint64]] = {}
+    for j, sets in lacking.items():
+        sent = np.frombuffer(received.get(j, b""), "<u8").reshape(len(sets), planes, lanes)
+        for A, share in zip(sets, sent, strict=True):
+            if not np.array_equal(shares.setdefault(A, share), share):
+                raise _inconsistent(name, "two parties sent different shares of the same bits")
+    total: NDArray[np.uint64] = np.bitwise_xor.reduce(bits.words, axis=0)
+    for share in shares.values():
+        total = total ^ share
+    opened = boolean.unpack(total, bits.count)
+    session.openings.record(name, np.ascontiguousarray(opened).data.cast("B"))
+    return opened
+
+
 async def confirm(session: Session) -> None:
     """Compare the digests of everything opened. One round, 32 bytes to each party.
 
@@ -318,9 +362,14 @@ async def _combine(session: Session, x: Shared, label: str) -> Elements:
 def _checked(x: Shared, shares: Mapping[int, Elements], label: str) -> Elements:
     value = shamir.reconstruct_checked(x.field, shares, x.degree)
     if value is None:
-        raise InconsistentShares(
-            f"the shares of {label.rsplit('/', 1)[-1]!r} do not lie on one polynomial of degree {x.degree}: "
-            "a party sent a wrong share",
-            hint="repeat the run; if it happens again, compare the parties' versions and logs",
+        raise _inconsistent(
+            label, f"they do not lie on one polynomial of degree {x.degree}: a party sent a wrong share"
         )
     return value
+
+
+def _inconsistent(label: str, problem: str) -> InconsistentShares:
+    return InconsistentShares(
+        f"the shares of {label.rsplit('/', 1)[-1]!r} are wrong: {problem}",
+        hint="repeat the run; if it happens again, compare the parties' versions and logs",
+    )

@@ -66,6 +66,11 @@ async def _deal(session: Session, x: Shared) -> None:
     await protocols.deal(session, x.field, x.values, tuple(session.committee.members), x.shape)
 
 
+async def _sums(session: Session, x: Shared) -> None:
+    own = np.array([[int(v) % 16 for v in x.field.to_ints(x.values)]])
+    await protocols.sums_reach(session, own, tuple(session.committee.members), 6, own.shape, 1, own[0], own.size)
+
+
 BITS = ([0] * 9, [0, 1, 1, 0, 1, 0, 0, 1, 1])
 SMALL = ([0] * 9, [1, 2, 2**20, 2**23, 7, 0, 1000, 3, 11])
 FIXED: dict[str, Any] = {"field": M127, "fraction_bits": 16, "inputs": ([0] * 3, [2**26, -1, -(2**20)])}
@@ -95,6 +100,7 @@ CASES: dict[str, Case] = {
     "truncate_exact": Case(lambda s, x: protocols.truncate_exact(s, x, 8), **FIXED),
     "floor_shift": Case(lambda s, x: protocols.floor_shift(s, x, 8)),
     "bit_and": Case(_and, inputs=BITS),
+    "sums_reach": Case(_sums),
     "to_arithmetic": Case(_to_arithmetic, inputs=BITS),
     "random_bits": Case(lambda s, x: protocols.random_bits(s, x.field, x.shape)),
     "is_negative": Case(protocols.is_negative),
