@@ -129,7 +129,7 @@ class CoinDraw:
             own = boolean.draw_words(session.randomness.private(label), (planes, lanes))
         else:
             common = boolean.draw_words(session.randomness.subset(last, label), (planes, lanes))
-        if not dealers:
+        if not dealers or not planes:
             return cls(field, common, (planes, lanes), count, ())
         own_elements = None if own is None else boolean.to_field(field, own, count)
         parts = (

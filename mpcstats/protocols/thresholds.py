@@ -9,12 +9,13 @@ adds 2^width - bound, and the sum reaches the bound where it carries out of its 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
-from mpcstats.field import M61, PrimeField
+from mpcstats.field import M61
 from mpcstats.protocols import deals
 from mpcstats.protocols.bits import carry_out_of, carry_out_of_work, carry_save
 from mpcstats.protocols.boolean import CoinDraw, Coins
@@ -25,7 +26,16 @@ from mpcstats.runtime.session import Session
 from mpcstats.runtime.shared import BooleanShared, Shared
 from mpcstats.sharing import boolean
 
-__all__ = ["DECLARED_PROBLEMS", "DECLARED_WIDTH", "Thresholds", "sums_reach", "sums_reach_work"]
+__all__ = [
+    "DECLARED_PROBLEMS",
+    "DECLARED_WIDTH",
+    "DealtSums",
+    "coins_work",
+    "deal_sums",
+    "deal_sums_work",
+    "reached_work",
+    "sums_reach",
+]
 
 DECLARED_WIDTH, DECLARED_PROBLEMS = 5, 3
 """Bits and thresholds per cell in the declared cost of `sums_reach`; all parties deal."""
@@ -34,59 +44,48 @@ MOST_WIDTH = 59
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """What `sums_reach` gives.
+class DealtSums:
+    """Numbers that were dealt and not yet added: `reached` and `coins` may run side by side.
 
     Attributes
     ----------
-    reached : BooleanShared (problems, words)
-        For each cell whether the sum reaches 2^width, one plane for each problem.
     total : Shared (extra,)
         Sum over the dealers of what they dealt as field elements.
-    coins : Coins
-        Random bits for converting as many planes as were asked for.
     """
 
-    reached: BooleanShared
     total: Shared
-    coins: Coins
+    _operands: tuple[BooleanShared, ...]
+    _shape: tuple[int, int]
+    _draw: CoinDraw
+    _drawn: tuple[Any, ...]
+
+    async def reached(self, session: Session) -> BooleanShared:
+        """Where sums reach 2^width: (problems, words). Carry-save adders down to two numbers, then 1 + log2(width)
+        rounds; reveals nothing."""
+        problems, cells = self._shape
+        x, y = await _down_to_two(session, list(self._operands))
+        width = x.words.shape[1] - 1
+        low = slice(0, width)
+        carry = await carry_out_of(session, x.planes(low), y.planes(low))
+        top = x.planes([width]) ^ y.planes([width]) ^ carry
+        return BooleanShared(top.words.reshape(len(top.words), problems, boolean.lanes(cells)), cells)
+
+    async def coins(self, session: Session) -> Coins:
+        """Random bits for a later `convert`. log2(t + 1) rounds; reveals nothing."""
+        return await self._draw.coins(session, self._drawn)
 
 
-def sums_reach_work(
-    c: Case, dealers: int, width: int, problems: int, coins: int, extra: int = 0, field: PrimeField = M61
-) -> Work:
-    """Cost of `sums_reach` on `c.size` cells."""
-    t, committee = c.committee.t, c.committee
-    wide = Case(committee, field, 64 * boolean.lanes(c.size) * problems)
-    each, bits = Case(committee, field, c.size), Case(committee, field, coins * c.size)
-    dealt = dealers * ((width + 1) * wide.deal_plane + Case(committee, field, extra).deal)
-    total = Work(1, dealt + t * (coins * each.deal_plane + bits.deal))
-    parts = t + 1
-    while parts > 1:
-        total, parts = total + call("multiply", replace(bits, size=bits.size * (parts // 2))), parts - parts // 2
-    while dealers > 2:
-        triples = dealers // 3
-        total += call("bit_and", replace(wide, size=wide.size * triples)).wide(width + 1)
-        dealers -= triples
-    return total + carry_out_of_work(wide, width)
-
-
-@declared(
-    lambda c: sums_reach_work(c, c.committee.m, DECLARED_WIDTH, DECLARED_PROBLEMS, 1),
-    source="carry-save addition of dealt bits, parallel prefix (Ladner, Fischer 1980)",
-)
-async def sums_reach(
+async def deal_sums(
     session: Session,
     own: NDArray[np.int64] | None,
     dealers: tuple[int, ...],
     width: int,
     shape: tuple[int, int],
-    coins: int,
-    extra: NDArray[np.int64] | None,
-    extra_size: int,
-    field: PrimeField = M61,
-) -> Thresholds:
-    """Where sums over the dealers reach 2^width. Reveals nothing.
+    coins: int = 0,
+    extra: NDArray[np.int64] | None = None,
+    extra_size: int = 0,
+) -> DealtSums:
+    """Deal what `sums_reach` adds. One round; reveals nothing.
 
     Parameters
     ----------
@@ -96,42 +95,86 @@ async def sums_reach(
         At least one.
     shape : (problems, cells)
     coins : int
-        Planes of random bits for a later `convert`.
+        Planes of random bits.
     extra : int64 (extra_size,), or None
-        More numbers that each dealer shares, as field elements, in the same round.
+        More numbers that each dealer shares in the same round, as elements of M61.
 
     Raises
     ------
     RangeError
         A width that is not within 1 to 59. Nothing was sent.
-
-    Notes
-    -----
-    Rounds: one deal, log2(t + 1) products, carry-save adders from the number of dealers down to two, 1 + log2(width).
     """
     if not 1 <= width <= MOST_WIDTH:
         raise RangeError(f"sums of {width} bits cannot be compared; 1 to {MOST_WIDTH} are possible")
     problems, cells = shape
     lanes = boolean.lanes(cells)
     words = None if own is None else _pack(own, width + 1, lanes)
-    numbers = None if extra is None else field.from_int64(np.asarray(extra, np.int64))
-    draw = CoinDraw.of(session, field, coins, lanes, cells)
+    numbers = None
+    if own is not None:
+        numbers = M61.from_int64(np.zeros(0, np.int64) if extra is None else np.asarray(extra, np.int64))
+    draw = CoinDraw.of(session, M61, coins, lanes, cells)
     dealt, totals, *drawn = await deal_together(
         session,
         deals.planes(session, words, dealers, (width + 1, problems * lanes), 64 * problems * lanes),
-        deals.elements(session, field, numbers, dealers, (extra_size,)),
+        deals.elements(session, M61, numbers, dealers, (extra_size,)),
         *draw.deals,
     )
-    ready = await draw.coins(session, drawn)
-    x, y = await _down_to_two(session, [dealt[d] for d in dealers])
-    low = slice(0, width)
-    carry = await carry_out_of(session, x.planes(low), y.planes(low))
-    top = x.planes([width]) ^ y.planes([width]) ^ carry
-    reached = BooleanShared(top.words.reshape(len(top.words), problems, lanes), cells)
     total: Shared = totals[dealers[0]]
     for d in dealers[1:]:
         total = total + totals[d]
-    return Thresholds(reached, total, ready)
+    return DealtSums(total, tuple(dealt[d] for d in dealers), shape, draw, tuple(drawn))
+
+
+def deal_sums_work(c: Case, dealers: int, width: int, problems: int, coins: int = 0, extra: int = 0) -> Work:
+    """Cost of `deal_sums` on `c.size` cells."""
+    wide, bits = _wide(c, problems), replace(c, field=M61, size=coins * c.size)
+    dealt = dealers * ((width + 1) * wide.deal_plane + replace(bits, size=extra).deal)
+    return Work(1, dealt + c.committee.t * (coins * c.deal_plane + bits.deal))
+
+
+def coins_work(c: Case, coins: int) -> Work:
+    """Cost of `DealtSums.coins`."""
+    total, parts = Work(), c.committee.t + 1
+    while coins and parts > 1:
+        total += call("multiply", replace(c, field=M61, size=coins * c.size * (parts // 2)))
+        parts -= parts // 2
+    return total
+
+
+def reached_work(c: Case, dealers: int, width: int, problems: int) -> Work:
+    """Cost of `DealtSums.reached`."""
+    total, wide = Work(), _wide(c, problems)
+    while dealers > 2:
+        triples = dealers // 3
+        total += call("bit_and", replace(wide, size=wide.size * triples)).wide(width + 1)
+        dealers -= triples
+    return total + carry_out_of_work(wide, width)
+
+
+def _wide(c: Case, problems: int) -> Case:
+    return replace(c, size=64 * boolean.lanes(c.size) * problems)
+
+
+@declared(
+    lambda c: (
+        deal_sums_work(c, c.committee.m, DECLARED_WIDTH, DECLARED_PROBLEMS)
+        + reached_work(c, c.committee.m, DECLARED_WIDTH, DECLARED_PROBLEMS)
+    ),
+    source="carry-save addition of dealt bits, parallel prefix (Ladner, Fischer 1980)",
+)
+async def sums_reach(
+    session: Session,
+    own: NDArray[np.int64] | None,
+    dealers: tuple[int, ...],
+    width: int,
+    shape: tuple[int, int],
+) -> BooleanShared:
+    """Where sums over the dealers reach 2^width, one plane for each problem. Reveals nothing.
+
+    Parameters as of `deal_sums`.
+    """
+    dealt = await deal_sums(session, own, dealers, width, shape)
+    return await dealt.reached(session)
 
 
 def _pack(own: NDArray[np.int64], bits: int, lanes: int) -> boolean.Words:

@@ -1,4 +1,4 @@
-"""Large batches in blocks: a few blocks under way at once, each in a lane of its own.
+"""Large batches in blocks: a few blocks under way at once, each in a lane of its own; or a few different protocols.
 
 A lane is a session that shares channel, keys, manifest and ledger with the session it came from. While one lane waits
 for messages, another computes; arrays stay as small as a block. Every party cuts alike, and messages go out in an order
@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from mpcstats.runtime.openings import OpeningLog
 from mpcstats.runtime.session import Accounts, Session, run_together
 from mpcstats.runtime.shared import Shared
 from mpcstats.transport.channel import Buffer
 
-__all__ = ["BLOCK", "LANES", "in_blocks", "waves"]
+__all__ = ["BLOCK", "LANES", "in_blocks", "side_by_side", "waves"]
 
 BLOCK = 1 << 18
 """Elements of a block: its arrays stay in a core's own cache. A multiple of 64: packed bits are cut without a rest."""
@@ -76,6 +77,31 @@ async def in_blocks(
     for log in logs:
         session.openings.record("block", log.digest)
     return results[0]
+
+
+async def side_by_side(session: Session, *functions: Callable[[Session], Awaitable[Any]]) -> list[Any]:
+    """Different protocols at the same time: together they take the rounds of the longest.
+
+    Parameters
+    ----------
+    functions : coroutine functions (session) -> anything
+        The same at every party, in the same order; none opens what is declared.
+    """
+    turns = _Turns(session, len(functions))
+    logs = [session.openings.part() for _ in functions]
+    results: list[Any] = [None] * len(functions)
+
+    async def lane(number: int) -> None:
+        own = Lane(session, turns, number)
+        own.begin(number, logs[number])
+        results[number] = await functions[number](own)
+        turns.leave(number, own.accounts.rounds)
+
+    await run_together([lane(number) for number in range(turns.lanes)])
+    turns.close()
+    for log in logs:
+        session.openings.record("lane", log.digest)
+    return results
 
 
 class _Turns:

@@ -287,6 +287,8 @@ async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArra
 async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -> NDArray[np.uint8]:
     """Open shared bits that the manifest declares under `name`, one value for each bit and lane. One round.
 
+    Lanes behind `bits.count` stay closed, whatever is in them.
+
     Every party that has a share sends it to all that lack it: with m = 2t + 1 each share comes from t + 1 parties, so
     that up to t wrong ones are noticed. A coalition of t parties lacks one share, which follows from its own and the
     bits.
@@ -306,10 +308,11 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
     planes, lanes = bits.words.shape[1:]
     session.openings.allow(name, planes * bits.count)
     subsets = committee.subsets_of(me)
+    shown = bits.words & boolean.pack_bits(np.ones((1, bits.count), np.uint8))
     outgoing: dict[int, Buffer] = {}
     for j in session.others:
         rows = [row for row, A in enumerate(subsets) if j not in A]
-        outgoing[j] = np.ascontiguousarray(bits.words[rows], "<u8").data.cast("B")
+        outgoing[j] = np.ascontiguousarray(shown[rows], "<u8").data.cast("B")
     lacking = {j: [A for A in committee.subsets_of(j) if me not in A] for j in session.others}
     size = 8 * planes * lanes
     received = await session.exchange(outgoing, {j: size * len(sets) for j, sets in lacking.items()})
@@ -319,7 +322,7 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
         for A, share in zip(sets, sent, strict=True):
             if not np.array_equal(shares.setdefault(A, share), share):
                 raise _inconsistent(name, "two parties sent different shares of the same bits")
-    total: NDArray[np.uint64] = np.bitwise_xor.reduce(bits.words, axis=0)
+    total: NDArray[np.uint64] = np.bitwise_xor.reduce(shown, axis=0)
     for share in shares.values():
         total = total ^ share
     opened = boolean.unpack(total, bits.count)

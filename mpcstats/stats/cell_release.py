@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import RangeError
 from mpcstats.field import M61
-from mpcstats.protocols import multiply, sum_of_inputs, sums_reach
-from mpcstats.protocols.bits import all_ones, stack
-from mpcstats.protocols.boolean import Coins, convert
-from mpcstats.protocols.thresholds import Thresholds
-from mpcstats.runtime import BooleanShared, Session, Shared, open_declared
+from mpcstats.protocols import multiply, sum_of_inputs
+from mpcstats.protocols.bits import all_ones, all_ones_work, stack
+from mpcstats.protocols.boolean import Coins
+from mpcstats.protocols.declare import Case
+from mpcstats.protocols.thresholds import coins_work, deal_sums, deal_sums_work, reached_work
+from mpcstats.protocols.work import Work, call, open_full
+from mpcstats.runtime import BooleanShared, Session, Shared, concatenate, open_declared
+from mpcstats.runtime.lanes import side_by_side
+from mpcstats.runtime.opening import open_bits
 from mpcstats.sharing import boolean
 from mpcstats.types import LARGEST_COUNT, DisclosureRules
 
-__all__ = ["Cells", "judge_cells", "release_cells"]
+__all__ = ["Cells", "judge_cells", "release_cells", "release_cells_work"]
 
 Counts = NDArray[np.int64]
 
@@ -51,7 +55,7 @@ async def release_cells(
 
     Notes
     -----
-    Reveals visible * rounded(count). Three parties under `standard`: 12 rounds; see docs/adr/0013.
+    Reveals visible * rounded(count). Three parties under `standard`: 10 rounds; see docs/adr/0013.
     """
     if rules.minimum_count == 0 and rules.rounding_base == 1:
         mine = None if own is None else M61.from_int64(_checked(own))
@@ -59,11 +63,24 @@ async def release_cells(
         exact = M61.to_int64(await open_declared(session, pooled, name))
         return exact, np.ones(cells, np.bool_)
     judged = await judge_cells(session, own, dealers, cells, rules)
-    visible, rounded = await judged.converted(session)
-    if visible is not None:
-        rounded = await multiply(session, visible, rounded)
-    opened = M61.to_int64(await open_declared(session, rounded, name))
+    _, shown = await judged.converted(session)
+    opened = M61.to_int64(await open_declared(session, shown, name))
     return opened, opened > 0 if rules.minimum_count else np.ones(cells, np.bool_)
+
+
+def release_cells_work(c: Case, dealers: int, rules: DisclosureRules) -> Work:
+    """Cost of `release_cells` for `c.size` cells, where the rules ask for more than a sum."""
+    problems = _problems(tuple(range(1, dealers + 1)), rules)
+    width = _width([problem.bound for problem in problems], dealers)
+    steps = sum(problem.adds for problem in problems)
+    coins = steps + (rules.minimum_count > 0)
+    decide = reached_work(c, dealers, width, len(problems)) + all_ones_work(c, 1 + (len(problems) - steps) // 2)
+    prepare = coins_work(c, coins)
+    if rules.minimum_count:
+        prepare += call("multiply", replace(c, field=M61, size=coins * c.size))
+    convert = Work(1, coins * c.open_plane)
+    beside = Work(max(decide.rounds, prepare.rounds), decide.bytes_sent + prepare.bytes_sent)
+    return deal_sums_work(c, dealers, width, len(problems), coins, c.size) + beside + convert + open_full(c)
 
 
 @dataclass(frozen=True)
@@ -79,46 +96,80 @@ class Cells:
         smallest multiple that is released.
     quotients : Shared (cells,)
         Sums of the parties' quotients.
+    coins : Coins
+        Random bits r: of the steps, and of `visible`, which is the last plane.
+    products : Shared (planes, cells), or None
+        Of r of `visible` with r of each step, then with the quotients: after the bits are opened under r, nothing is
+        left to multiply.
     """
 
     visible: BooleanShared | None
     steps: BooleanShared | None
     quotients: Shared
     coins: Coins
+    products: Shared | None
     base: int
 
-    async def converted(self, session: Session) -> tuple[Shared | None, Shared]:
-        """(1 where a cell may be released, rounded counts whether or not); one round."""
-        parts = [part for part in (self.visible, self.steps) if part is not None]
+    async def converted(self, session: Session) -> tuple[Shared, Shared]:
+        """(rounded counts, and the same with 0 where a cell may not be released); one round."""
+        parts = [part for part in (self.steps, self.visible) if part is not None]
         if not parts:
-            return None, self.quotients.times_int(self.base)
-        bits = await convert(session, stack(*parts), self.coins)
-        first = 0 if self.visible is None else 1
-        quotients = self.quotients if self.steps is None else self.quotients + bits[first:].sum(0)
-        return (None if self.visible is None else bits[0]), quotients.times_int(self.base)
+            rounded = self.quotients.times_int(self.base)
+            return rounded, rounded
+        flips = await open_bits(session, stack(*parts) ^ self.coins.packed, session.label("convert"))
+        drawn, last = self.coins.elements, self.coins.elements.shape[0] - (self.visible is not None)
+        steps = _where(drawn[:last], flips[:last])
+        rounded = self.quotients + steps.sum(0)
+        if self.products is None:
+            return rounded.times_int(self.base), rounded.times_int(self.base)
+        # (r xor flip) rounded = r rounded or rounded - r rounded; and r step likewise
+        once, quotients = drawn[last:], self.products[last]
+        with_steps = _where(self.products[:last], flips[:last], once)
+        seen = quotients + with_steps.sum(0)
+        shown = _where(seen.reshape(1, seen.size), flips[last:], rounded.reshape(1, rounded.size))[0]
+        return rounded.times_int(self.base), shown.times_int(self.base)
+
+
+def _where(x: Shared, flips: boolean.Words, whole: Shared | None = None) -> Shared:
+    """x, and whole - x where a public bit is one; `whole` is 1 when left out. (planes, cells), local."""
+    ones = boolean.unpack(flips, x.shape[1]).astype(np.bool_)
+    other = (-x).plus_int(1) if whole is None else whole - x
+    return replace(x, values=np.where(ones, other.values, x.values))
 
 
 async def judge_cells(
     session: Session, own: Counts | None, dealers: tuple[int, ...], cells: int, rules: DisclosureRules
 ) -> Cells:
-    """Decide about every cell on shares. Reveals nothing."""
+    """Decide about every cell on shares, and prepare its release beside. Reveals nothing."""
     problems = _problems(dealers, rules)
     base = rules.rounding_base
     width = _width([problem.bound for problem in problems], len(dealers))
-    steps = sum(problem.adds for problem in problems)
     mine = quotients = None
     if own is not None:
         checked = _checked(own)
         quotients = checked // base
         mine = np.stack([problem.dealt(checked, session.index, dealers, width, base) for problem in problems])
-    coins = steps + (rules.minimum_count > 0)
-    found = await sums_reach(session, mine, dealers, width, (len(problems), cells), coins, quotients, cells)
-    visible = await _visible(session, found, problems)
     adding = [k for k, problem in enumerate(problems) if problem.adds]
-    raised = found.reached.planes(adding) if adding else None
-    if raised is not None and rules.minimum_count and _regular(rules) > rules.minimum_count:
-        raised = _flipped(session, raised, [len(adding) - 1])
-    return Cells(visible, raised, found.total, found.coins, base)
+    planes = len(adding) + (rules.minimum_count > 0)
+    dealt = await deal_sums(session, mine, dealers, width, (len(problems), cells), planes, quotients, cells)
+
+    async def decide(lane: Session) -> tuple[BooleanShared | None, BooleanShared | None]:
+        reached = await dealt.reached(lane)
+        raised = reached.planes(adding) if adding else None
+        if raised is not None and rules.minimum_count and _regular(rules) > rules.minimum_count:
+            raised = _flipped(lane, raised, [len(adding) - 1])
+        return await _visible(lane, reached, problems), raised
+
+    async def prepare(lane: Session) -> tuple[Coins, Shared | None]:
+        coins = await dealt.coins(lane)
+        if not rules.minimum_count:
+            return coins, None
+        last = coins.elements[planes - 1 :]
+        others = concatenate([coins.elements[: planes - 1], dealt.total.reshape(1, cells)])
+        return coins, await multiply(lane, last, others)
+
+    (visible, raised), (coins, products) = await side_by_side(session, decide, prepare)
+    return Cells(visible, raised, dealt.total, coins, products, base)
 
 
 # --- thresholds of one cell -----------------------------------------------------------------------------------------
@@ -179,18 +230,18 @@ def _width(bounds: Sequence[int], dealers: int) -> int:
     return max(1, (largest * (dealers - 1)).bit_length(), (largest - 1).bit_length())
 
 
-async def _visible(session: Session, found: Thresholds, problems: list[_Problem]) -> BooleanShared | None:
+async def _visible(session: Session, reached: BooleanShared, problems: list[_Problem]) -> BooleanShared | None:
     """A cell has enough people, and so has what each party cannot subtract, unless nobody is left."""
     counted = [k for k, problem in enumerate(problems) if not problem.adds]
     if not counted:
         return None
     first, *others = counted
     if not others:
-        return found.reached.planes([first])
+        return reached.planes([first])
     # neither of two thresholds, or both: 1 to minimum_count - 1 people reach the lower one alone
-    some, enough = found.reached.planes(others[0::2]), found.reached.planes(others[1::2])
+    some, enough = reached.planes(others[0::2]), reached.planes(others[1::2])
     fine = some ^ enough
-    return await all_ones(session, stack(found.reached.planes([first]), _flipped(session, fine)))
+    return await all_ones(session, stack(reached.planes([first]), _flipped(session, fine)))
 
 
 def _flipped(session: Session, bits: BooleanShared, planes: Sequence[int] | None = None) -> BooleanShared:

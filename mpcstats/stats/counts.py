@@ -32,7 +32,7 @@ async def joint_count(
 
     Cost
     ----
-    A few thresholds of small numbers per cell, in one batch: 12 rounds with three parties under `standard`, whatever
+    A few thresholds of small numbers per cell, in one batch: 10 rounds with three parties under `standard`, whatever
     the number of cells (`mpcstats.stats.cell_release`).
     """
     declare_count(session, plan)

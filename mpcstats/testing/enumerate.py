@@ -194,12 +194,17 @@ class Enumeration:
         return np.unique(code, return_inverse=True)[1].astype(np.int64)
 
     def _split(self, words: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
-        """A message as columns of one value per run."""
-        if len(words) % self.runs == 0:
-            return list(words.reshape(-1, self.runs))
-        planes, rest = divmod(len(words), lanes(self.runs))
-        assert not rest, f"a message of {len(words)} words in {self.runs} runs"
-        return list(unpack(words.reshape(planes, -1), self.runs).astype(np.uint64))
+        """A message as columns of one value per run: of numbers, or of packed bits with perhaps numbers behind."""
+        size, width = len(words), lanes(self.runs)
+        numbers = size // self.runs  # fewer than 64 planes of bits are shorter than one number of each run
+        while (size - numbers * self.runs) % width:
+            numbers -= 1
+            assert numbers >= 0, f"a message of {size} words in {self.runs} runs"
+        bits, rest = words[: size - numbers * self.runs], words[size - numbers * self.runs :]
+        return [
+            *unpack(bits.reshape(-1, width), self.runs).astype(np.uint64),
+            *rest.reshape(-1, self.runs),
+        ]
 
 
 def distinguishable(view: NDArray[np.int64], known: list[NDArray[np.uint64]], hidden: list[NDArray[np.uint64]]) -> int:

@@ -68,7 +68,7 @@ async def _deal(session: Session, x: Shared) -> None:
 
 async def _sums(session: Session, x: Shared) -> None:
     own = np.array([[int(v) % 16 for v in x.field.to_ints(x.values)]])
-    await protocols.sums_reach(session, own, tuple(session.committee.members), 6, own.shape, 1, own[0], own.size)
+    await protocols.sums_reach(session, own, tuple(session.committee.members), 6, own.shape)
 
 
 BITS = ([0] * 9, [0, 1, 1, 0, 1, 0, 0, 1, 1])

@@ -10,9 +10,17 @@ from mpcstats.field import M61
 from mpcstats.protocols import deals, sums_reach
 from mpcstats.protocols.boolean import convert, deal_planes
 from mpcstats.protocols.declare import Case
-from mpcstats.protocols.thresholds import DECLARED_PROBLEMS, DECLARED_WIDTH, sums_reach_work
+from mpcstats.protocols.thresholds import (
+    DECLARED_PROBLEMS,
+    DECLARED_WIDTH,
+    coins_work,
+    deal_sums,
+    deal_sums_work,
+    reached_work,
+)
 from mpcstats.protocols.work import Work, call
 from mpcstats.runtime import BooleanShared, Session, open_declared, open_declared_bits
+from mpcstats.runtime.lanes import side_by_side
 from mpcstats.sharing.committee import Committee
 from mpcstats.testing.network import run_parties
 from tests.protocols.kit import COMMITTEES, PRIVATE
@@ -27,12 +35,13 @@ def reached(committee: Committee, tables: np.ndarray, width: int, dealers: tuple
         session.openings.declare("numbers", tables[0].size + 2, "test")
         own = tables[dealers.index(session.index)] if session.index in dealers else None
         extra = None if own is None else np.array([session.index, -5])
-        found = await sums_reach(session, own, dealers, width, shape, shape[0], extra, 2)
-        bits = await open_declared_bits(session, found.reached, "bits")
-        numbers = await convert(session, found.reached, found.coins)
+        dealt = await deal_sums(session, own, dealers, width, shape, shape[0], extra, 2)
+        found, coins = await side_by_side(session, dealt.reached, dealt.coins)
+        bits = await open_declared_bits(session, found, "bits")
+        numbers = await convert(session, found, coins)
         again = M61.to_int64(await open_declared(session, numbers, "numbers"))
         np.testing.assert_array_equal(again, bits)
-        total = M61.to_signed(await open_declared(session, found.total, "numbers"))
+        total = M61.to_signed(await open_declared(session, dealt.total, "numbers"))
         assert total.tolist() == [sum(dealers), -5 * len(dealers)]
         return bits
 
@@ -80,17 +89,29 @@ def test_the_cost_is_the_declared_one(
 
     async def program(session: Session) -> tuple[int, int]:
         own, more = np.zeros((problems, cells), np.int64), np.zeros(extra, np.int64)
-        await sums_reach(session, own, dealers, width, (problems, cells), coins, more, extra)
+        dealt = await deal_sums(session, own, dealers, width, (problems, cells), coins, more, extra)
+        await dealt.coins(session)
+        await dealt.reached(session)
         return session.accounts.rounds, sum(session.accounts.bytes_sent.values())
 
     results = run_parties(committee, program)
-    case = Case(committee, M61, cells)
-    assert {rounds for rounds, _ in results} == {
-        sums_reach_work(case, committee.m, width, problems, coins, extra).rounds
-    }
+    case, m = Case(committee, M61, cells), committee.m
+    work = deal_sums_work(case, m, width, problems, coins, extra) + coins_work(case, coins)
+    work += reached_work(case, m, width, problems)
+    assert {rounds for rounds, _ in results} == {work.rounds}
+    assert sum(sent for _, sent in results) == work.bytes_sent
+
+
+@pytest.mark.parametrize("committee", COMMITTEES, ids=lambda c: str(c.m))
+def test_the_declared_cost(committee: Committee) -> None:
+    async def program(session: Session) -> tuple[int, int]:
+        own = np.zeros((DECLARED_PROBLEMS, 70), np.int64)
+        await sums_reach(session, own, tuple(committee.members), DECLARED_WIDTH, own.shape)
+        return session.accounts.rounds, sum(session.accounts.bytes_sent.values())
+
+    results = run_parties(committee, program)
     spent = Work(results[0][0], sum(sent for _, sent in results))
-    assert spent == sums_reach_work(case, committee.m, width, problems, coins, extra)
-    assert call("sums_reach", case) == sums_reach_work(case, committee.m, DECLARED_WIDTH, DECLARED_PROBLEMS, 1)
+    assert spent == call("sums_reach", Case(committee, M61, 70))
 
 
 def test_deals_share_a_round() -> None:

@@ -10,9 +10,11 @@ import pytest
 from mpcstats.errors import RangeError
 from mpcstats.field import M61
 from mpcstats.protocols import deal
+from mpcstats.protocols.declare import Case
+from mpcstats.protocols.work import Work
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
-from mpcstats.stats.cell_release import release_cells
+from mpcstats.stats.cell_release import release_cells, release_cells_work
 from mpcstats.stats.disclosure import enough_without_each, release_counts
 from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties
@@ -46,17 +48,18 @@ def small_tables(parties: int, seed: int = 0) -> np.ndarray:
 
 def released(
     committee: Committee, tables: np.ndarray, dealers: tuple[int, ...], rules: DisclosureRules
-) -> tuple[np.ndarray, np.ndarray, int]:
-    async def program(session: Session) -> tuple[np.ndarray, np.ndarray, int]:
+) -> tuple[np.ndarray, np.ndarray, Work]:
+    async def program(session: Session) -> tuple[np.ndarray, np.ndarray, int, int]:
         session.openings.declare("counts", tables.shape[1], "test")
         own = tables[dealers.index(session.index)] if session.index in dealers else None
         shown, where = await release_cells(session, own, dealers, tables.shape[1], "counts", rules)
-        return shown, where, session.accounts.rounds
+        accounts = session.accounts
+        return shown, where, accounts.rounds, sum(accounts.bytes_sent.values())
 
     first, *others = run_parties(committee, program)
     for other in others:
         np.testing.assert_array_equal(first[0], other[0])
-    return first[0], first[1], first[2]
+    return first[0], first[1], Work(first[2], first[3] + sum(other[3] for other in others))
 
 
 def slowly(tables: np.ndarray, rules: DisclosureRules) -> tuple[np.ndarray, np.ndarray]:
@@ -110,10 +113,18 @@ def test_released_counts_of_other_committees(
     np.testing.assert_array_equal(where, visible)
 
 
-def test_a_count_takes_few_rounds() -> None:
-    for parties, t, rounds in ((3, 1, 12), (4, 1, 14), (5, 2, 16)):
-        tables = small_tables(parties)
-        assert released(Committee(parties, t), tables, tuple(range(1, parties + 1)), STANDARD)[2] == rounds
+@pytest.mark.parametrize("rules", RULES[:-1], ids=lambda r: f"{r.minimum_count}-{r.rounding_base}-{r.small_remainders}")
+def test_a_release_costs_what_is_stated(rules: DisclosureRules) -> None:
+    for parties, t in ((1, 0), (3, 1), (4, 1)):
+        tables, committee = small_tables(parties), Committee(parties, t)
+        work = release_cells_work(Case(committee, M61, tables.shape[1]), parties, rules)
+        spent = released(committee, tables, tuple(range(1, parties + 1)), rules)[2]
+        assert spent == work
+
+
+@pytest.mark.parametrize(("parties", "t", "rounds"), [(3, 1, 10), (4, 1, 12), (5, 2, 13), (7, 3, 14)])
+def test_a_count_takes_few_rounds(parties: int, t: int, rounds: int) -> None:
+    assert release_cells_work(Case(Committee(parties, t), M61, 1000), parties, STANDARD).rounds == rounds
 
 
 def test_no_count_is_too_large() -> None:

@@ -8,6 +8,7 @@ from mpcstats.sdk.methods.components import ComponentMethods
 from mpcstats.sdk.methods.correlation import CorrelationMethods
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.cox import CoxMethods
+from mpcstats.sdk.methods.crosstab import CrosstabMethods
 from mpcstats.sdk.methods.descriptives import DescriptiveMethods
 from mpcstats.sdk.methods.exact_time import ExactTimeMethods
 from mpcstats.sdk.methods.fine_gray import FineGrayMethods
@@ -30,6 +31,7 @@ class AnalysisMethods(
     DescriptiveMethods,
     MissingnessMethods,
     MeanTestMethods,
+    CrosstabMethods,
     SurvivalMethods,
     ExactTimeMethods,
     CoxMethods,

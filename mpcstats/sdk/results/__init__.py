@@ -13,6 +13,7 @@ from mpcstats.sdk.results import (
     correlation,
     counts,
     cox,
+    crosstab,
     descriptives,
     exact_time,
     fine_gray,
@@ -32,6 +33,7 @@ from mpcstats.sdk.results.components import PrincipalComponentsResult
 from mpcstats.sdk.results.correlation import CorrelationResult
 from mpcstats.sdk.results.counts import CountResult
 from mpcstats.sdk.results.cox import CoxResult
+from mpcstats.sdk.results.crosstab import CrosstabResult
 from mpcstats.sdk.results.descriptives import DescribeResult
 from mpcstats.sdk.results.exact_time import ExactTimeResult
 from mpcstats.sdk.results.fine_gray import FineGrayResult
@@ -52,6 +54,7 @@ __all__ = [
     "CorrelationResult",
     "CountResult",
     "CoxResult",
+    "CrosstabResult",
     "CumulativeIncidenceResult",
     "DescribeResult",
     "ExactTimeResult",
@@ -82,6 +85,7 @@ FAMILIES = (
     descriptives,
     missingness,
     mean_tests,
+    crosstab,
     survival,
     exact_time,
     cox,
