@@ -20,6 +20,7 @@ from mpcstats.node.analyses import (
     regression,
     sample_overlap,
     survival,
+    table_test,
     variant_quality,
 )
 from mpcstats.node.analyses.base import AnyNodeAnalysis, NodeAnalysis, Run
@@ -33,6 +34,7 @@ FAMILIES = (
     missingness,
     mean_tests,
     crosstab,
+    table_test,
     survival,
     exact_time,
     cox,

@@ -20,6 +20,7 @@ from mpcstats.sdk.methods.regression import RegressionMethods
 from mpcstats.sdk.methods.sample_overlap import OverlapMethods
 from mpcstats.sdk.methods.survival import SurvivalMethods
 from mpcstats.sdk.methods.table_one import TableOneMethods
+from mpcstats.sdk.methods.table_test import TableTestMethods
 from mpcstats.sdk.methods.variant_quality import VariantMethods
 
 __all__ = ["AnalysisMethods"]
@@ -32,6 +33,7 @@ class AnalysisMethods(
     MissingnessMethods,
     MeanTestMethods,
     CrosstabMethods,
+    TableTestMethods,
     SurvivalMethods,
     ExactTimeMethods,
     CoxMethods,

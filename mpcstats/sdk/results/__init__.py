@@ -24,6 +24,7 @@ from mpcstats.sdk.results import (
     regression,
     sample_overlap,
     survival,
+    table_test,
     variant_quality,
 )
 from mpcstats.sdk.results.association import GwasResult
@@ -44,6 +45,7 @@ from mpcstats.sdk.results.rank import KolmogorovSmirnovResult, KruskalResult, Ma
 from mpcstats.sdk.results.regression import GlmResult, OlsResult
 from mpcstats.sdk.results.sample_overlap import SampleOverlapResult
 from mpcstats.sdk.results.survival import KaplanMeierResult, LogrankResult
+from mpcstats.sdk.results.table_test import TableTestResult
 from mpcstats.sdk.results.variant_quality import ContingencyResult, VariantQualityResult
 from mpcstats.stats.outcome import Outcome
 
@@ -76,6 +78,7 @@ __all__ = [
     "SignedRankResult",
     "TTestResult",
     "VarianceTestResult",
+    "TableTestResult",
     "VariantQualityResult",
     "wrap",
 ]
@@ -86,6 +89,7 @@ FAMILIES = (
     missingness,
     mean_tests,
     crosstab,
+    table_test,
     survival,
     exact_time,
     cox,

@@ -26,6 +26,7 @@ from mpcstats.study.analyses import (
     regression,
     sample_overlap,
     survival,
+    table_test,
     variant_quality,
 )
 from mpcstats.study.analyses.base import Analysis, AnyAnalysis
@@ -39,6 +40,7 @@ FAMILIES = (
     missingness,
     mean_tests,
     crosstab,
+    table_test,
     survival,
     exact_time,
     cox,

@@ -1,0 +1,29 @@
+"""Tests of contingency tables at a node: people per cell of the own table; the run."""
+
+from __future__ import annotations
+
+from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.cells import cell_counts
+from mpcstats.node.datasource import Records
+from mpcstats.node.rows import Preparation
+from mpcstats.stats.contributions.table_test import TableTestContribution, TableTestPlan
+from mpcstats.stats.joint_table_test import joint_table_test
+from mpcstats.stats.outcome import Outcome
+from mpcstats.study.analyses.table_test import TableTestSpec
+from mpcstats.study.dictionary import Dictionary
+
+__all__ = ["NODE_ANALYSES"]
+
+
+def _prepare(
+    spec: TableTestSpec, plan: TableTestPlan, records: Records, dictionary: Dictionary, party: str
+) -> tuple[TableTestContribution, Preparation]:
+    counts, report = cell_counts(records, dictionary, spec.where, plan.names, plan.levels, party)
+    return TableTestContribution(counts), report
+
+
+async def _run(run: Run[TableTestSpec, TableTestPlan, TableTestContribution]) -> Outcome:
+    return await joint_table_test(run.session, run.plan, run.own, run.dealers, run.ruling)
+
+
+NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run),)

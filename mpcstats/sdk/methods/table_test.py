@@ -1,0 +1,98 @@
+"""Tests of contingency tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mpcstats.sdk.methods.base import Methods
+from mpcstats.sdk.results.table_test import TableTestResult
+
+__all__ = ["TableTestMethods"]
+
+
+class TableTestMethods(Methods):
+    """Tests of tables of two columns. Each opens the exact pooled table, and is refused where counts leave rounded or
+    hidden only."""
+
+    def chi_square(
+        self, rows: str, columns: str, *, where: str | None = None, dataset: str = "main", policy: str | None = None
+    ) -> TableTestResult:
+        """Pearson's chi-square (with Yates' correction, too, for two by two), G and Cramer's V; expected counts and
+        residuals."""
+        return self._table_test("chi-square", rows, columns, where, dataset, policy)
+
+    def fisher(
+        self,
+        rows: str,
+        columns: str,
+        *,
+        conf_level: float = 0.95,
+        where: str | None = None,
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> TableTestResult:
+        """Fisher's exact test; for two by two also one-sided, and the conditional odds ratio with limits."""
+        return self._table_test("fisher", rows, columns, where, dataset, policy, conf_level=conf_level)
+
+    def mcnemar(
+        self, rows: str, columns: str, *, where: str | None = None, dataset: str = "main", policy: str | None = None
+    ) -> TableTestResult:
+        """McNemar's test of two columns with the same levels, in the same order; with and without correction."""
+        return self._table_test("mcnemar", rows, columns, where, dataset, policy)
+
+    def trend_test(
+        self,
+        rows: str,
+        columns: str,
+        *,
+        scores: Sequence[float] = (),
+        where: str | None = None,
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> TableTestResult:
+        """Cochran-Armitage test: a trend over `rows` of the proportions of the two levels of `columns`."""
+        return self._table_test("trend", rows, columns, where, dataset, policy, scores=tuple(scores))
+
+    def mantel_haenszel(
+        self,
+        rows: str,
+        columns: str,
+        strata: str,
+        *,
+        conf_level: float = 0.95,
+        where: str | None = None,
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> TableTestResult:
+        """Mantel-Haenszel test of two-by-two tables in strata, common odds ratio with limits, homogeneity."""
+        return self._table_test(
+            "mantel-haenszel", rows, columns, where, dataset, policy, conf_level=conf_level, strata=strata
+        )
+
+    def risk(
+        self,
+        rows: str,
+        columns: str,
+        *,
+        conf_level: float = 0.95,
+        where: str | None = None,
+        dataset: str = "main",
+        policy: str | None = None,
+    ) -> TableTestResult:
+        """Odds ratio, risk ratio and risk difference with limits: of the first level of `columns`, in the first level
+        of `rows` against the second; and the test that the proportions are equal."""
+        return self._table_test("risk", rows, columns, where, dataset, policy, conf_level=conf_level)
+
+    def _table_test(
+        self,
+        test: str,
+        rows: str,
+        columns: str,
+        where: str | None,
+        dataset: str,
+        policy: str | None,
+        **more: Any,
+    ) -> TableTestResult:
+        request = {"type": "table-test", "test": test, "rows": rows, "columns": columns, "where": where}
+        return self._ask(TableTestResult, dataset=dataset, policy=policy, **request, **more)
