@@ -31,7 +31,7 @@ SUITES = {
     "large": "products and comparisons at 10^7 elements",
 }
 LARGE = ("multiply-M61", "multiply-M127", "multiply-fixed", "compare-M61")
-OWN_SIZE = ("round", "matmul")
+OWN_SIZE = ("round", "matmul", "crosstab")
 """Primitives whose size is not a number of elements to choose."""
 
 

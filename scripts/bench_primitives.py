@@ -14,10 +14,12 @@ from mpcstats.field import M61, M127, PrimeField
 from mpcstats.protocols.arithmetic import local_product
 from mpcstats.runtime import Session, Shared, open_declared
 from mpcstats.sharing import prss
+from mpcstats.stats.cell_release import release_cells
+from mpcstats.study.policy import Policy
 
 __all__ = ["PRIMITIVES", "Prepared", "Primitive", "title"]
 
-CHEAP, HEAVY, HEAVIEST, ROUNDS = 10**6, 10**5, 10**4, 200
+CHEAP, HEAVY, HEAVIEST, ROUNDS, CELLS = 10**6, 10**5, 10**4, 200, 1000
 """Default sizes, such that a run takes two or three minutes."""
 
 VECTOR = 100
@@ -199,6 +201,15 @@ async def merge(session: Session, size: int, *lists: Shared) -> Any:
     return await protocols.merge(session, lists)
 
 
+async def crosstab(session: Session, size: int) -> Any:
+    """Counts of cells as the policy `standard` releases them: thresholds, leave-one-out, rounding, opening."""
+    name = session.label("bench")
+    session.openings.declare(name, size, "benchmark")
+    own = np.random.default_rng().integers(0, 40, size)
+    dealers = tuple(session.committee.members)
+    return await release_cells(session, own, dealers, size, name, Policy.preset("standard").rules)
+
+
 def square(size: int) -> tuple[int, int]:
     """A matrix."""
     return round(size**0.5), round(size**0.5)
@@ -264,6 +275,7 @@ PRIMITIVES: dict[str, Primitive] = {
     ),
     "shuffle": Primitive("shuffle, M61", HEAVY, uniform(M61, 1), call(protocols.shuffle)),
     "merge": Primitive("merge of two sorted lists, M61", HEAVIEST, two_sorted, merge),
+    "crosstab": Primitive("cells of a crosstab, policy standard", CELLS, nothing, crosstab),
     "matmul": Primitive(
         f"matrix product {SIDE} x {SIDE} x {SIDE}, M61", SIDE**2, uniform(M61, 2, square), call(protocols.matmul)
     ),
