@@ -14,7 +14,9 @@ import os
 import signal
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,10 @@ from bench_survival_data import party_files
 
 from mpcstats.field import warm_up
 from mpcstats.sdk.connected import ConnectedConsortium
+from mpcstats.sdk.results import Result
 from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+
+Margins = Literal["released", "pooled"]
 
 PARTIES = ("northfield", "lakeside", "westbay")
 
@@ -36,6 +41,11 @@ def options() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=100_000, help="of all parties together")
     parser.add_argument("--passes", type=int, default=5)
     return parser.parse_args()
+
+
+def table(consortium: ConnectedConsortium, margins: Margins, policy: str | None) -> list[Result]:
+    """What is measured."""
+    return [consortium.crosstab("region", "diagnosis", margins=margins, policy=policy)]
 
 
 def main() -> None:
@@ -55,13 +65,11 @@ def main() -> None:
             consortium = ConnectedConsortium(network.directories[PARTIES[0]])
             processes = [node.process.pid for node in network]
             print(f"{asked.rows} x {asked.columns} cells, {asked.people:,} people; load {os.getloadavg()[0]:.1f}")
-            for margins in ("released", "pooled"):
+            every: tuple[Margins, ...] = ("released", "pooled")
+            for margins in every:
                 for policy in (None, "standard"):
-
-                    def ask(margins: str = margins, policy: str | None = policy) -> list[object]:
-                        return [consortium.crosstab("region", "diagnosis", margins=margins, policy=policy)]
-
-                    ask()
+                    ask = partial(table, consortium, margins, policy)
+                    ask()  # not measured
                     _, costs = measured(processes, PARTIES, ask, asked.passes)
                     print(
                         f"margins {margins}, policy {policy or 'of the parties'}: {costs['rounds']} rounds, "
