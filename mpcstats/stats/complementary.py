@@ -107,13 +107,13 @@ def choose(small: Mask) -> Suppression:
         Cells below the threshold, as opened.
     """
     if not small.any():
-        return _with(small, None, None)
+        return _Lines.of(small, None, None).suppression()
     rows, columns = _lines_with(small)
     # lines that have a cell to guard with in that column, or row
     by_column = (~small & rows[:, None]).sum(axis=0)
     by_row = (~small & columns[None, :]).sum(axis=1)
-    found = [_with(small, i, j) for i in _best(by_row) for j in _best(by_column)]
-    return min(found, key=lambda choice: (-choice.margins, int(choice.added.sum())))
+    found = [_Lines.of(small, i, j) for i in _best(by_row) for j in _best(by_column)]
+    return min(found, key=lambda lines: (-lines.margins, lines.added_cells)).suppression()
 
 
 def _lines_with(cells: Mask) -> tuple[Mask, Mask]:
@@ -126,57 +126,103 @@ def _best(guarded: Weights) -> list[int | None]:
     return [None, *(int(line) for line in order)]
 
 
-def _with(small: Mask, i0: int | None, j0: int | None) -> Suppression:
-    """The choice with these two lines as guards."""
-    rows, columns = _lines_with(small)
-    guarded_rows, guarded_columns = np.zeros_like(rows), np.zeros_like(columns)
-    added = np.zeros_like(small)
-    if j0 is not None:
-        guarded_rows = rows & ~small[:, j0]
-        if i0 is not None:
-            guarded_rows[i0] = False
-        added[guarded_rows, j0] = True
-    if i0 is not None:
-        guarded_columns = columns & ~small[i0]
+@dataclass(frozen=True)
+class _Lines:
+    """A choice of i0 and j0, as far as it takes to compare it with others."""
+
+    small: Mask
+    i0: int | None
+    j0: int | None
+    rows: Mask
+    columns: Mask
+    guarded_rows: Mask
+    guarded_columns: Mask
+    total: str
+    clean: bool
+
+    @classmethod
+    def of(cls, small: Mask, i0: int | None, j0: int | None) -> _Lines:
+        """Guard every line that can be with these two."""
+        rows, columns = _lines_with(small)
+        guarded_rows, guarded_columns = np.zeros_like(rows), np.zeros_like(columns)
         if j0 is not None:
-            guarded_columns[j0] = False
-        added[i0, guarded_columns] = True
-    # how the corner would have to follow each small cell for the total to stay
-    follows = guarded_rows[:, None].astype(np.int64) + guarded_columns[None, :] - 1
-    corner, total = None, "hidden"
-    if not (follows != 0)[small].any():
-        total = "guarded" if small.any() else "free"
-    elif i0 is not None and j0 is not None and not small[i0, j0]:
-        total, corner = "corner", _corner(small, follows, i0, j0)
-        added[i0, j0] = True
-    clean = corner is not None and bool((follows == 1)[small].all())
-    hidden = small | added
-    row_hidden, column_hidden = _lines_with(hidden)
-    guards = [_line(small, hidden, (int(i), None)) for i in np.flatnonzero(guarded_rows)]
-    guards += [_line(small, hidden, (None, int(j))) for j in np.flatnonzero(guarded_columns)]
-    return Suppression(
-        small,
-        added,
-        ~row_hidden,
-        ~column_hidden,
-        guarded_rows,
-        guarded_columns,
-        tuple(guards),
-        total,
-        corner,
-        (i0, j0) if clean and i0 is not None and j0 is not None else None,
-    )
+            guarded_rows = rows & ~small[:, j0]
+            if i0 is not None:
+                guarded_rows[i0] = False
+        if i0 is not None:
+            guarded_columns = columns & ~small[i0]
+            if j0 is not None:
+                guarded_columns[j0] = False
+        follows = _follows(guarded_rows, guarded_columns)[small]
+        total, clean = "hidden", False
+        if not follows.any():
+            total = "guarded" if small.any() else "free"
+        elif i0 is not None and j0 is not None and not small[i0, j0]:
+            total, clean = "corner", bool((follows == 1).all())
+        return cls(small, i0, j0, rows, columns, guarded_rows, guarded_columns, total, clean)
+
+    @property
+    def free(self) -> tuple[Mask, Mask]:
+        """Rows and columns without hidden cells."""
+        rows, columns = ~self.rows, ~self.columns
+        if self.i0 is not None and (self.guarded_columns.any() or self.total == "corner"):
+            rows[self.i0] = False
+        if self.j0 is not None and (self.guarded_rows.any() or self.total == "corner"):
+            columns[self.j0] = False
+        return rows, columns
+
+    @property
+    def margins(self) -> int:
+        """Margins that can be released."""
+        lines = (*self.free, self.guarded_rows, self.guarded_columns)
+        return sum(int(line.sum()) for line in lines) + (self.total != "hidden") + 2 * self.clean
+
+    @property
+    def added_cells(self) -> int:
+        """Cells hidden on top."""
+        return int(self.guarded_rows.sum() + self.guarded_columns.sum()) + (self.total == "corner")
+
+    def suppression(self) -> Suppression:
+        """With its guards."""
+        small, i0, j0 = self.small, self.i0, self.j0
+        added, corner = np.zeros_like(small), None
+        if j0 is not None:
+            added[self.guarded_rows, j0] = True
+        if i0 is not None:
+            added[i0, self.guarded_columns] = True
+        if self.total == "corner" and i0 is not None and j0 is not None:
+            added[i0, j0] = True
+            corner = _corner(small, _follows(self.guarded_rows, self.guarded_columns), i0, j0)
+        hidden = small | added
+        guards = [_line(small, hidden, (int(i), None)) for i in np.flatnonzero(self.guarded_rows)]
+        guards += [_line(small, hidden, (None, int(j))) for j in np.flatnonzero(self.guarded_columns)]
+        return Suppression(
+            small,
+            added,
+            *self.free,
+            self.guarded_rows,
+            self.guarded_columns,
+            tuple(guards),
+            self.total,
+            corner,
+            (i0, j0) if self.clean and i0 is not None and j0 is not None else None,
+        )
+
+
+def _follows(guarded_rows: Mask, guarded_columns: Mask) -> Weights:
+    """How the corner has to follow each small cell for the total to stay."""
+    return np.asarray(guarded_rows[:, None].astype(np.int64) + guarded_columns[None, :] - 1)
 
 
 def _line(small: Mask, hidden: Mask, line: tuple[int | None, int | None]) -> Guard:
     """All hidden cells of a row or column."""
-    here = np.zeros_like(small)
     if line[0] is not None:
-        here[line[0]] = True
+        across = np.flatnonzero(hidden[line[0]])
+        cells = np.stack([np.full(len(across), line[0]), across], axis=1)
     else:
-        here[:, line[1]] = True
-    cells = np.argwhere(hidden & here)
-    return Guard(cells, np.ones(len(cells), np.int64), int((small & here).sum()))
+        across = np.flatnonzero(hidden[:, line[1]])
+        cells = np.stack([across, np.full(len(across), line[1])], axis=1)
+    return Guard(cells, np.ones(len(cells), np.int64), int(small[cells[:, 0], cells[:, 1]].sum()))
 
 
 def _corner(small: Mask, follows: Weights, i0: int, j0: int) -> Guard:

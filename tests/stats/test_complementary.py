@@ -245,7 +245,11 @@ def test_choices_hold_for_every_pattern(shape: tuple[int, int]) -> None:
         small = rng.random(shape) < density
         choice = choose(small)
         assert not (choice.added & small).any()
-        assert not (choice.free_rows & choice.hidden.any(axis=1)).any()
+        for free, hidden in (
+            (choice.free_rows, choice.hidden.any(axis=1)),
+            (choice.free_columns, choice.hidden.any(axis=0)),
+        ):
+            np.testing.assert_array_equal(free, ~hidden)
         guarded = choice.hidden.sum(axis=1)[choice.guarded_rows] - small.sum(axis=1)[choice.guarded_rows]
         assert (guarded == 1).all()  # one cell that can take up what the small ones leave
         if not small.any():
