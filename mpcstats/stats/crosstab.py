@@ -58,7 +58,7 @@ async def joint_crosstab(
 
     Cost
     ----
-    10 rounds with three parties under `standard`; about 20 with pooled margins.
+    10 rounds with three parties under `standard`; up to 23 with pooled margins.
 
     Notes
     -----
