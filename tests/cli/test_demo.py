@@ -21,6 +21,7 @@ def nodes(folder):
     return [name for name in NAMES if lock_holder(folder / "parties" / name / "state") is not None]
 
 
+@pytest.mark.long
 def test_the_demonstration_from_end_to_end(tmp_path):
     out = tmp_path / "mpcstats-demo"
     out.mkdir()  # an empty folder is as good as none

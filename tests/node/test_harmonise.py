@@ -70,6 +70,7 @@ def disguised(draw: st.DrawFn) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame, 
     return table(*study), np.array(calls).T, table(*shuffled, *extra), held, np.array(lost)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=60)
 @given(disguised(), st.data())
 def test_a_shuffled_flipped_complemented_copy_gives_back_the_calls(

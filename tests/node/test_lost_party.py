@@ -119,6 +119,7 @@ def ask_on_the_command_line(network, name):
     return client
 
 
+@pytest.mark.long
 def test_a_killed_party_is_named_by_all_others_in_seconds(network):
     before = count_failures(network["beta"])
     client = ask_on_the_command_line(network, "alpha")

@@ -57,6 +57,7 @@ def both(path: Path, dictionary: Dictionary, where: str | None, by: Sequence[str
     return found[0]
 
 
+@pytest.mark.long
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(conditions, rows, st.sampled_from([(), ("s",), ("b", "ph.ecog", "t")]))
 def test_filters_select_the_same_rows_of_a_file(

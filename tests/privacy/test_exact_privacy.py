@@ -49,6 +49,7 @@ def test_two_parties_together_do_learn_the_secret() -> None:
     assert distinguishable(together, [], [world.coin("x")]) > 0
 
 
+@pytest.mark.long
 def test_multiply_and_open_show_the_product_and_nothing_else() -> None:
     world = Enumeration(P, THREE, digits=7)  # two inputs, two deals, three re-deals: 823,543 runs
 

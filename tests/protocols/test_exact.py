@@ -109,6 +109,7 @@ def test_random_bits_are_fair_bits_and_never_the_same_twice(committee: Committee
         assert abs(bits.astype(float).mean() - 0.5) < 0.06
 
 
+@pytest.mark.long
 def test_no_single_party_knows_a_random_bit() -> None:
     """All coins of GF(7), m = 3: what a party sees has one distribution, whatever the bit is."""
     for curious in (1, 2, 3):

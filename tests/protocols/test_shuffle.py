@@ -37,6 +37,7 @@ def test_rows_stay_together(committee: Committee, field: PrimeField) -> None:
     assert got != rows  # one order in 479 million
 
 
+@pytest.mark.long
 def test_the_order_is_uniform() -> None:
     """240 shuffles of three rows: every order as often as the others (chi-square on 5 degrees, one in 10^6)."""
 

@@ -109,6 +109,7 @@ def test_projection_matches_alleles(cohort, tmp_path: Path) -> None:
         ms.project(genotypes, loadings, ambiguous="guess")  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_a_scan_with_components_removes_what_populations_do(cohort) -> None:
     parties, calls, traits = cohort
     with ms.local(parties) as consortium:

@@ -104,6 +104,7 @@ MODELS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("entry", "row"), MODELS)
 def test_any_split_equals_r(entry: dict[str, Any], row: dict[str, Any]) -> None:
     wanted = VARIANTS[0] if row["cause"] == 1 else VARIANTS[2]

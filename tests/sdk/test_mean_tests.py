@@ -252,6 +252,7 @@ def requests(consortium: Any, mode: str) -> list[Any]:
     ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sites", [3])
 def test_statistics_on_shares_are_those_of_the_table(sites: int) -> None:
     with ms.local(large_sites(sites, sites)) as consortium:

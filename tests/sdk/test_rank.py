@@ -188,6 +188,7 @@ def test_groups_can_be_chosen_and_empty_ones_do_not_count() -> None:
         assert np.isnan(consortium.kruskal("x", by="arm", where="x == 5", mode="statistic").p_value)
 
 
+@pytest.mark.long
 def test_under_standard_sums_stay_closed() -> None:
     sites = tables(40, seed=7)
     pooled = pd.concat(sites.values())

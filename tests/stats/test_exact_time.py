@@ -359,6 +359,7 @@ def test_people_that_do_not_fit_stay_at_home() -> None:
     assert sent == []
 
 
+@pytest.mark.long
 def test_messages_do_not_tell_how_many_people_a_site_has() -> None:
     traces = []
     for sites in (np.arange(6) % 3, np.zeros(6, np.int64)):

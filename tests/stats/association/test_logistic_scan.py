@@ -104,6 +104,7 @@ def test_fits_of_all_variants_are_those_of_statsmodels(people: kit.People) -> No
     assert table["ERRCODE"][7] == "CONST_OMITTED_ALLELE"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "method",
     ["firth-fallback", pytest.param("wald", marks=pytest.mark.long), pytest.param("score", marks=pytest.mark.long)],

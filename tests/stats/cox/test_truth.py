@@ -121,6 +121,7 @@ def check_by_site(entry: dict[str, Any], ties: str) -> None:
     close(logs, truth["loglik"], 1e-12)
 
 
+@pytest.mark.long
 def test_pooled_risk_sets_equal_r() -> None:
     check_pooled(SHIPPED_ENTRIES["lung_age_sex_ecog"], "efron", 3)
 
