@@ -1,4 +1,4 @@
-"""Tests of a joint contingency table: the exact pooled counts are opened, the rest is arithmetic in the clear."""
+"""Tests of a joint contingency table: from opened exact counts, or on shares of which only the statistic is opened."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.errors import DisclosureRefused, SpecError
+from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session, local
 from mpcstats.stats import table_tests
 from mpcstats.stats.cell_release import release_cells
 from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.table_test import TableTestContribution, TableTestPlan
-from mpcstats.stats.disclosure import Ruling, size_rules
+from mpcstats.stats.disclosure import Ruling, number_bits, size_rules
 from mpcstats.stats.fisher_table import fisher_table
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.table_statistic import Mode, refuse_narrow, statistic_values, table_or_statistic
 
 __all__ = ["joint_table_test"]
 
@@ -48,27 +49,31 @@ _CONVENTIONS = {
 
 
 async def joint_table_test(
-    session: Session, plan: TableTestPlan, own: TableTestContribution | None, dealers: tuple[int, ...], ruling: Ruling
+    session: Session,
+    plan: TableTestPlan,
+    own: TableTestContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    mode: Mode = "auto",
 ) -> Outcome:
     """A test of the pooled table, with R's digits.
 
     Reveals
     -------
-    The exact counts of all cells (`counts`), where the rules allow exact counts.
+    Mode "table": the exact counts of all cells (`counts`), where the rules allow exact counts. Mode "statistic": what
+    `statistic_values` opens.
 
     Raises
     ------
     DisclosureRefused
-        Counts may leave rounded only: nothing was opened. Or some cell is hidden: the others were opened.
+        Counts may leave rounded only, and the test has no mode "statistic", or "table" was asked for: nothing was
+        opened. Some cell is hidden: the others were opened. Mode "statistic": some cell has too few people.
     SpecError
-        The test does not exist for the table that was opened.
+        The test does not exist for the table that was opened, or has no mode "statistic".
     """
-    if ruling.rules.rounding_base > 1:
-        raise DisclosureRefused(
-            f"a test needs the exact table, and counts leave rounded ({ruling.cite('rounding_base')}); "
-            "tests are not computed from rounded numbers",
-            hint="agree on a policy with rounding_base = 1, or read the rounded table with crosstab",
-        )
+    if table_or_statistic(plan.test, mode, ruling) == "statistic":
+        values = await statistic_values(session, plan, own, dealers, ruling)
+        return _outcome(plan, values, {}, "statistic", ruling)
     cells = int(np.prod(plan.shape, dtype=np.int64))
     session.openings.declare("counts", cells, "people per cell, pooled over all parties; 0 where suppressed")
     mine = None if own is None else np.asarray(own.counts, np.int64).reshape(cells)
@@ -81,12 +86,19 @@ async def joint_table_test(
         )
     table = counts.reshape(plan.shape)
     values, tables = await local(session, _computed, plan, table)
+    return _outcome(plan, values, {"cells": _cells(plan, table, tables)}, "table", ruling)
+
+
+def _outcome(
+    plan: TableTestPlan, values: dict[str, Any], tables: dict[str, pd.DataFrame], mode: str, ruling: Ruling
+) -> Outcome:
+    withheld = [] if tables else ["counts of cells, and what follows from them: in mode statistic they stay on shares"]
     return Outcome(
         "table-test",
-        {"statistics": _statistics(values), "cells": _cells(plan, table, tables)},
-        values | {"test": plan.test, "rows": plan.names[0], "columns": plan.names[1]},
-        _conventions(plan),
-        [],
+        {"statistics": _statistics(values), **tables},
+        values | {"test": plan.test, "mode": mode, "rows": plan.names[0], "columns": plan.names[1]},
+        _conventions(plan, mode, ruling),
+        withheld,
     )
 
 
@@ -101,11 +113,7 @@ def _computed(plan: TableTestPlan, counts: Counts) -> tuple[dict[str, Any], dict
         return whole_tables[plan.test](), {}
     rows, columns = table_tests.observed(counts)
     table = counts[rows][:, columns]
-    if min(table.shape, default=0) < 2:
-        raise SpecError(
-            f"the test needs two rows and two columns with people, and the table has {int(rows.sum())} and "
-            f"{int(columns.sum())}"
-        )
+    refuse_narrow(int(rows.sum()), int(columns.sum()))
     if plan.test == "trend":
         scores = np.array(plan.scores or range(1, len(rows) + 1), np.float64)
         return table_tests.trend(table, scores[rows].tolist()), {}
@@ -134,7 +142,7 @@ def _cells(plan: TableTestPlan, counts: Counts, tables: dict[str, NDArray[np.flo
     return frame
 
 
-def _conventions(plan: TableTestPlan) -> dict[str, str]:
+def _conventions(plan: TableTestPlan, mode: str, ruling: Ruling) -> dict[str, str]:
     texts = dict(_CONVENTIONS[plan.test])
     if plan.test in {"fisher", "mantel-haenszel", "risk"}:
         texts["confidence level"] = f"{plan.conf_level:g}"
@@ -144,4 +152,9 @@ def _conventions(plan: TableTestPlan) -> dict[str, str]:
     if plan.test in {"chi-square", "fisher", "trend"}:
         texts["levels"] = "rows and columns of nobody are left out"
     texts["missing"] = "complete cases on the columns of the table"
+    texts["released"] = (
+        "counts of cells; the rest is computed from these"
+        if mode == "table"
+        else f"the statistic alone, rounded to {number_bits(ruling.rules)} significant bits; counts stayed on shares"
+    )
     return texts

@@ -82,6 +82,30 @@ def compare(entry: dict[str, Any], sites: int, seed: int) -> None:
             close(consortium.mantel_haenszel(row, col, entry["strata"]), haenszel_checks(truth["mantel_haenszel"]))
 
 
+def compare_statistics(entry: dict[str, Any], sites: int, seed: int) -> None:
+    """As `compare`, of tests whose counts stay on shares."""
+    truth, row, col, frame = entry["result"], entry["row"], entry["col"], people(entry)
+
+    def checked(result: TableTestResult, checks: Sequence[Check]) -> None:
+        assert "cells" not in result.outcome.tables
+        have = set(result.table["statistic"])
+        close(result, [(name, value, 1e-6) for name, value, _ in checks if name in have])
+
+    with ms.local(split(frame, sites, seed)) as consortium:
+        checked(consortium.chi_square(row, col, mode="statistic"), chi_checks(truth))
+        if "mcnemar" in truth:
+            checked(consortium.mcnemar(row, col, mode="statistic"), mcnemar_checks(truth["mcnemar"]))
+        if "cochran_armitage_trend_scores_1_to_k" in truth:
+            trend = truth["cochran_armitage_trend_scores_1_to_k"]
+            checks = [("chi_square", trend["statistic"], 1e-6), ("p_value", trend["p"], 1e-6)]
+            levels = [str(level) for level in pd.unique(frame[row].sort_values())]
+            scores = [truth["row_levels"].index(level) + 1 for level in levels]
+            checked(consortium.trend_test(row, col, scores=scores, mode="statistic"), checks)
+        if "mantel_haenszel" in truth and entry["strata"] in frame.columns:
+            found = consortium.mantel_haenszel(row, col, entry["strata"], mode="statistic")
+            checked(found, haenszel_checks(truth["mantel_haenszel"]))
+
+
 def chi_checks(truth: dict[str, Any]) -> list[Check]:
     checks = [("chi_square", truth["chisq"]["statistic"], 1e-9), ("p_value", truth["chisq"]["p"], 1e-9)]
     checks += [("degrees_of_freedom", truth["chisq"]["df"], 0), ("cramers_v", truth["cramers_v"], 1e-9)]
@@ -141,14 +165,22 @@ def test_tests_are_those_of_r(entry: dict[str, Any], sites: int) -> None:
     compare(entry, sites, sites)
 
 
+@pytest.mark.parametrize(
+    "entry", [p for p in shipped("contingency.json") if p.id in {"lung_sex_status", "pbc_stage_hepato"}]
+)
+def test_statistics_of_closed_tables_are_those_of_r(entry: dict[str, Any]) -> None:
+    compare_statistics(entry, 3, 3)
+
+
 @pytest.mark.long
+@pytest.mark.parametrize("analysis", [compare, compare_statistics])
 @pytest.mark.parametrize(
     "entry",
     [p for p in everything("tests.json") if p.values[0] is None or p.values[0]["analysis"] == "contingency table"],
 )
-def test_all_tests_are_those_of_r(entry: dict[str, Any]) -> None:
+def test_all_tests_are_those_of_r(entry: dict[str, Any], analysis: Callable[..., None]) -> None:
     rng = np.random.default_rng(len(entry["id"]))
-    compare(entry, int(rng.integers(2, 8)), int(rng.integers(1000)))
+    analysis(entry, int(rng.integers(2, 8)), int(rng.integers(1000)))
 
 
 # --- without an oracle ----------------------------------------------------------------------------------------------
@@ -222,10 +254,23 @@ def two_columns(people_of_cells: Sequence[int]) -> pd.DataFrame:
     )
 
 
-def test_a_test_is_not_computed_from_rounded_or_hidden_cells() -> None:
+def test_a_test_is_not_computed_from_rounded_or_hidden_cells(tmp_path: Path) -> None:
     sites = split(two_columns([60, 50, 40, 70]), 3, 1)
-    with ms.local(sites, policy="standard") as consortium, pytest.raises(DisclosureRefused, match="rounding_base = 5"):
-        consortium.chi_square("x", "y")
+    with ms.local(sites, policy="standard") as consortium:
+        requests: list[Callable[[], object]] = [lambda: consortium.chi_square("x", "y", mode="table")]
+        for ask in (*requests, lambda: consortium.fisher("x", "y")):
+            with pytest.raises(DisclosureRefused, match="rounding_base = 5"):
+                ask()
+        closed = consortium.chi_square("x", "y")
+        assert [entry["name"] for entry in closed.run["opened"]] == ["test can be released", "statistic"]
+        assert closed["chi_square"] == pytest.approx(22 / 3, rel=1e-6)
+        assert closed.outcome.values["mode"] == "statistic"
+        looks: list[Callable[[], object]] = [lambda: closed.cells, closed.plot]
+        for look in looks:
+            with pytest.raises(SpecError, match="stayed on shares"):
+                look()
+        assert "21 significant bits" in closed.summary()
+        assert not any(path.suffix == ".png" for path in closed.save(tmp_path / "closed"))
     exact = ms.Policy.model_validate({"extends": "standard", "disclosure": {"rounding_base": 1}})
     with ms.local(sites, policy=exact) as consortium:
         result = consortium.chi_square("x", "y")
@@ -245,6 +290,7 @@ def test_requests_that_do_not_fit() -> None:
             (lambda: consortium.trend_test("z", "x", scores=[1, 2]), "3 scores"),
             (lambda: consortium.trend_test("z", "x", scores=[1, 1, 1]), "not all equal"),
             (lambda: consortium.risk("z", "x"), "2 x 2"),
+            (lambda: consortium._table_test("fisher", "x", "y", None, "main", None, mode="statistic"), "no mode stat"),
             (lambda: consortium.mantel_haenszel("z", "x", "y"), "2 x 2"),
             (lambda: consortium.chi_square("x", "age"), "levels"),
             (lambda: consortium.chi_square("x", "x"), "named twice"),

@@ -23,7 +23,7 @@ def _prepare(
 
 
 async def _run(run: Run[TableTestSpec, TableTestPlan, TableTestContribution]) -> Outcome:
-    return await joint_table_test(run.session, run.plan, run.own, run.dealers, run.ruling)
+    return await joint_table_test(run.session, run.plan, run.own, run.dealers, run.ruling, run.spec.mode)
 
 
 NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run),)

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from mpcstats.sdk.methods.base import Methods
 from mpcstats.sdk.results.table_test import TableTestResult
 
 __all__ = ["TableTestMethods"]
 
+Mode = Literal["auto", "table", "statistic"]
+
 
 class TableTestMethods(Methods):
-    """Tests of tables of two columns. Each opens the exact pooled table, and is refused where counts leave rounded or
-    hidden only."""
+    """Tests of tables of two columns.
+
+    `mode` of chi_square, mcnemar, trend_test and mantel_haenszel: "table" opens the exact pooled counts and gives R's
+    digits; "statistic" keeps them on shares and opens chi-square alone (with a threshold, also whether every cell has
+    enough people; without, how many rows and columns have people); "auto" as the policies allow. fisher and risk open
+    the table, and are refused where counts leave rounded. No test is computed where a cell is hidden.
+    """
 
     def chi_square(
-        self, rows: str, columns: str, *, where: str | None = None, dataset: str = "main", policy: str | None = None
+        self,
+        rows: str,
+        columns: str,
+        *,
+        where: str | None = None,
+        mode: Mode = "auto",
+        dataset: str = "main",
+        policy: str | None = None,
     ) -> TableTestResult:
         """Pearson's chi-square (with Yates' correction, too, for two by two), G and Cramer's V; expected counts and
         residuals."""
-        return self._table_test("chi-square", rows, columns, where, dataset, policy)
+        return self._table_test("chi-square", rows, columns, where, dataset, policy, mode=mode)
 
     def fisher(
         self,
@@ -36,10 +50,17 @@ class TableTestMethods(Methods):
         return self._table_test("fisher", rows, columns, where, dataset, policy, conf_level=conf_level)
 
     def mcnemar(
-        self, rows: str, columns: str, *, where: str | None = None, dataset: str = "main", policy: str | None = None
+        self,
+        rows: str,
+        columns: str,
+        *,
+        where: str | None = None,
+        mode: Mode = "auto",
+        dataset: str = "main",
+        policy: str | None = None,
     ) -> TableTestResult:
         """McNemar's test of two columns with the same levels, in the same order; with and without correction."""
-        return self._table_test("mcnemar", rows, columns, where, dataset, policy)
+        return self._table_test("mcnemar", rows, columns, where, dataset, policy, mode=mode)
 
     def trend_test(
         self,
@@ -48,11 +69,12 @@ class TableTestMethods(Methods):
         *,
         scores: Sequence[float] = (),
         where: str | None = None,
+        mode: Mode = "auto",
         dataset: str = "main",
         policy: str | None = None,
     ) -> TableTestResult:
         """Cochran-Armitage test: a trend over `rows` of the proportions of the two levels of `columns`."""
-        return self._table_test("trend", rows, columns, where, dataset, policy, scores=tuple(scores))
+        return self._table_test("trend", rows, columns, where, dataset, policy, mode=mode, scores=tuple(scores))
 
     def mantel_haenszel(
         self,
@@ -62,12 +84,13 @@ class TableTestMethods(Methods):
         *,
         conf_level: float = 0.95,
         where: str | None = None,
+        mode: Mode = "auto",
         dataset: str = "main",
         policy: str | None = None,
     ) -> TableTestResult:
         """Mantel-Haenszel test of two-by-two tables in strata, common odds ratio with limits, homogeneity."""
         return self._table_test(
-            "mantel-haenszel", rows, columns, where, dataset, policy, conf_level=conf_level, strata=strata
+            "mantel-haenszel", rows, columns, where, dataset, policy, mode=mode, conf_level=conf_level, strata=strata
         )
 
     def risk(

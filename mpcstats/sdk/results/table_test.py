@@ -26,14 +26,25 @@ _TITLES = {
 
 
 class TableTestResult(Result):
-    """A test of a joint table; `table` has the numbers by name (statistic, value), `cells` the counts."""
+    """A test of a joint table.
+
+    `table` has the numbers by name (statistic, value), `cells` the counts, where they were opened.
+    """
 
     analysis = "table-test"
     title = "Test of a joint table"
 
     @property
     def cells(self) -> pd.DataFrame:
-        """The pooled counts; after `chi_square` also expected counts and residuals."""
+        """The pooled counts; after `chi_square` also expected counts and residuals.
+
+        Raises
+        ------
+        SpecError
+            They stayed on shares.
+        """
+        if "cells" not in self.outcome.tables:
+            raise SpecError("counts of cells stayed on shares: only the statistic was opened (mode statistic)")
         return self.outcome.tables["cells"]
 
     def __getitem__(self, name: str) -> float:
@@ -60,13 +71,17 @@ class TableTestResult(Result):
         return [f"{_TITLES[str(values['test'])]}: {values['rows']} by {values['columns']}."]
 
     def plot(self, ax: Axes | None = None) -> Figure | Axes:
-        """Heat map of the counts, summed over strata."""
+        """Heat map of the counts, summed over strata; refused where they stayed on shares."""
         from mpcstats.sdk.plots.crosstab import plot_crosstab
 
         rows, columns = str(self.outcome.values["rows"]), str(self.outcome.values["columns"])
         wide = self.cells.pivot_table(index=rows, columns=columns, values="count", aggfunc="sum", sort=False)
         status = pd.DataFrame("released", index=wide.index, columns=wide.columns)
         return plot_crosstab(wide.astype("Int64"), status, rows=rows, columns=columns, ax=ax)
+
+    def figures(self) -> dict[str, Figure]:
+        """See `Result.figures`."""
+        return super().figures() if "cells" in self.outcome.tables else {}
 
 
 RESULTS = (TableTestResult,)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mpcstats.errors import SpecError
 from mpcstats.stats.contributions.table_test import TableTestPlan
+from mpcstats.stats.table_statistic import STATISTIC_TESTS, Mode, no_statistic
 from mpcstats.study.analyses.base import Analysis
 from mpcstats.study.analyses.crosstab import table_levels
 from mpcstats.study.dictionary import Dictionary
@@ -20,7 +21,7 @@ __all__ = ["ANALYSES", "TableTestSpec"]
 
 
 class TableTestSpec(AnalysisSpec):
-    """Test of a table of two columns, from exact pooled counts."""
+    """Test of a table of two columns, from exact pooled counts or on shares."""
 
     type: Literal["table-test"] = "table-test"
     test: Literal["chi-square", "fisher", "mcnemar", "trend", "mantel-haenszel", "risk"]
@@ -37,6 +38,9 @@ class TableTestSpec(AnalysisSpec):
     """Trend: a number for each row; 1, 2, 3 and so on when left out."""
     conf_level: float = Field(default=0.95, gt=0, lt=1)
     """Level of confidence limits."""
+    mode: Mode = "auto"
+    """table (counts are opened), statistic (they stay on shares, the statistic alone is opened) or auto: the table
+    where all policies let exact counts out. fisher and risk have the table only."""
 
 
 def _names(spec: TableTestSpec) -> tuple[str, ...]:
@@ -49,6 +53,8 @@ def _plan(spec: TableTestSpec, dictionary: Dictionary, _variants: pd.DataFrame |
         raise SpecError(f"the test {spec.test} {needed}")
     if spec.scores and spec.test != "trend":
         raise SpecError(f"the test {spec.test} has no scores; trend_test has")
+    if spec.mode == "statistic" and spec.test not in STATISTIC_TESTS:
+        raise no_statistic(spec.test)
     levels = table_levels(_names(spec), spec.where, dictionary)
     rows, columns = len(levels[0]), len(levels[1])
     _check_shape(spec, rows, columns)
@@ -75,6 +81,4 @@ def _columns(spec: TableTestSpec) -> tuple[str, ...]:
     return (*where_columns(spec.where), *_names(spec))
 
 
-ANALYSES = (
-    Analysis(TableTestSpec, TableTestPlan, _plan, _columns, "Test a table of two columns, from exact pooled counts."),
-)
+ANALYSES = (Analysis(TableTestSpec, TableTestPlan, _plan, _columns, "Test a table of two columns."),)
