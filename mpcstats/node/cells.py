@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 
@@ -11,14 +12,17 @@ from numpy.typing import NDArray
 
 from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import ROWS, Snapshot
 from mpcstats.node.parquet import ParquetTable
 from mpcstats.node.rows import Preparation, people_of_rows, positions, report, selected_rows
 from mpcstats.node.scan import scan_cells
 from mpcstats.stats.contributions import Level
+from mpcstats.stats.differencing import Members
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.planning import where_columns
+from mpcstats.study.values import as_text
 
-__all__ = ["cell_counts"]
+__all__ = ["cell_counts", "cell_people"]
 
 
 def cell_counts(
@@ -72,6 +76,55 @@ def _from_memory(
     party: str,
 ) -> tuple[NDArray[np.int64], Preparation]:
     """As `cell_counts`; the slow twin of `scan_cells`."""
+    cell, selected, complete = _cells_of_rows(records, dictionary, where, by, levels, party)
+    if dictionary.unit_of_count is not None:
+        people = people_of_rows(records, dictionary.unit_of_count, party)[complete]
+        cell = pd.DataFrame({"cell": cell, "person": people}).drop_duplicates()["cell"].to_numpy(dtype=np.int64)
+    shape = tuple(len(axis) for axis in levels)
+    counts = np.bincount(cell, minlength=math.prod(shape)).astype(np.int64).reshape(shape)
+    return counts, report(selected, complete)
+
+
+def cell_people(
+    records: Records,
+    dictionary: Dictionary,
+    where: str | None,
+    by: Sequence[str],
+    levels: Sequence[Sequence[Level]],
+    party: str,
+) -> Snapshot:
+    """Who is counted in which cell; parameters and errors as of `cell_counts`.
+
+    People have the hashed value of the column that tells who is a person (`unit_of_count`), else that of the data set's
+    id column, else the number of their row as key.
+    """
+    cell, _, complete = _cells_of_rows(records, dictionary, where, by, levels, party)
+    columns = [dictionary.unit_of_count] if dictionary.unit_of_count is not None else []
+    if not columns and records.id_column is not None:
+        columns = [*([records.family_column] if records.family_column else []), records.id_column]
+    rows = np.flatnonzero(complete)
+    if columns:
+        frame = records.columns(columns)
+        texts = [as_text(frame[column])[complete].astype(str) for column in columns]
+        keys = np.array([_key(parts) for parts in zip(*texts, strict=True)], np.uint64)
+    else:
+        keys = rows.astype(np.uint64)
+    if dictionary.unit_of_count is not None:
+        once = pd.DataFrame({"cell": cell, "key": keys}).drop_duplicates()
+        cell, keys = once["cell"].to_numpy(dtype=np.int64), once["key"].to_numpy(dtype=np.uint64)
+    keyed_by = " ".join(columns) if columns else ROWS
+    return Snapshot(Members(keys, cell), keyed_by, _content(records.source), dictionary.unit_of_count is not None)
+
+
+def _cells_of_rows(
+    records: Records,
+    dictionary: Dictionary,
+    where: str | None,
+    by: Sequence[str],
+    levels: Sequence[Sequence[Level]],
+    party: str,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Cells of the rows that are in one, which rows are selected, and which of them are in a cell."""
     frame = check_records(records, dictionary, (*where_columns(where), *by), party)
     selected = selected_rows(where, frame)
     cell = np.zeros(len(frame), dtype=np.int64)
@@ -80,10 +133,22 @@ def _from_memory(
         position = positions(frame[name], axis)
         complete &= position >= 0
         cell = cell * len(axis) + np.maximum(position, 0)
-    cell = cell[complete]
-    if dictionary.unit_of_count is not None:
-        people = people_of_rows(records, dictionary.unit_of_count, party)[complete]
-        cell = pd.DataFrame({"cell": cell, "person": people}).drop_duplicates()["cell"].to_numpy(dtype=np.int64)
-    shape = tuple(len(axis) for axis in levels)
-    counts = np.bincount(cell, minlength=math.prod(shape)).astype(np.int64).reshape(shape)
-    return counts, report(selected, complete)
+    return cell[complete], selected, complete
+
+
+def _key(parts: tuple[str, ...]) -> int:
+    """64 bits of a hash: that two of 10^6 people share them has a probability below 10^-7."""
+    text = "\x1f".join(parts).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def _content(source: pd.DataFrame | ParquetTable) -> str:
+    """A digest of a table: whether it is the one of an earlier release."""
+    if isinstance(source, ParquetTable):
+        source.check_unchanged()
+        with source.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    total = hashlib.sha256("\x1f".join(map(str, source.columns)).encode())
+    if len(source):
+        total.update(pd.util.hash_pandas_object(source, index=False, categorize=False).to_numpy().tobytes())
+    return total.hexdigest()

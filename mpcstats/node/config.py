@@ -156,8 +156,13 @@ class PartyDirectory:
 
     @property
     def state(self) -> Path:
-        """Directory of the lock file."""
+        """Directory of the lock file and the ledger of released counts."""
         return self.path / "state"
+
+    @property
+    def ledger_file(self) -> Path:
+        """The counts that were released, see `mpcstats.node.ledger`. Losing it stops further counts."""
+        return self.state / "released.sqlite"
 
     @property
     def genotype_cache(self) -> Path:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpcstats.errors import DisclosureRefused
 from mpcstats.node.analyses import Run, node_analysis_of
+from mpcstats.node.analyses.base import ReleasedCells
+from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
+from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
 from mpcstats.runtime import Session, agree_on_keys, confirm
 from mpcstats.sharing.committee import Committee, default_threshold
 from mpcstats.stats.contributions import Contribution, Plan
+from mpcstats.stats.differencing import Members, Release
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
@@ -41,6 +47,8 @@ async def execute(
     threshold: int | None = None,
     scratch: Path | None = None,
     results: Path | None = None,
+    ledger: ReleaseLedger | None = None,
+    people: Callable[[], Snapshot] | None = None,
 ) -> Outcome:
     """Take part in one run.
 
@@ -60,6 +68,10 @@ async def execute(
         Folder for what interrupted runs need not do again; each request has its own in it.
     results : Path, optional
         File for a large table of the result.
+    ledger : ReleaseLedger, optional
+        Where released counts are remembered; at all parties or at none.
+    people : function, optional
+        This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
 
     Returns
     -------
@@ -89,11 +101,49 @@ async def execute(
     ruling = Ruling(rules, rules_owner)
     own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
     run = Run(session, spec, plan, contribution, dealers, ruling, variants, results, own_scratch)
+    entry, notes = None, list[str]()
+    # where small counts may leave, there is nothing to protect by comparing
+    if ledger is not None and analysis.released is not None and rules.minimum_count > 1:
+        new = await _entry(analysis.released, run, data_parties, people, study_digest)
+        entry, notes = await compare_and_remember(session, ledger, new, dealers, rules)
     outcome = await analysis.run(run)
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
+    if ledger is not None and entry is not None and analysis.released is not None:
+        complete(ledger, entry, analysis.released.shown(plan, outcome).tolist())
+        outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
     account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
     return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
+
+
+async def _entry(
+    released: ReleasedCells[Any, Any],
+    run: Run[Any, Any, Any],
+    data_parties: tuple[str, ...],
+    people: Callable[[], Snapshot] | None,
+    study_digest: bytes,
+) -> Entry:
+    """What the ledger will keep of this run."""
+    sets = released.sets(run.plan)
+    own = None
+    overlapping = False
+    if run.own is not None:
+        assert people is not None
+        # a large table takes a while, and peers must be heard
+        own = await asyncio.to_thread(people)
+        members = own.members
+        families = len(sets)
+        overlapping = own.several
+        in_sets = Members(np.tile(members.keys, families), sets[:, members.sets].reshape(-1))
+        own = replace(own, members=in_sets)
+    return Entry(
+        id=study_digest.hex(),
+        dataset=run.spec.dataset,
+        request=request_digest(run.spec, run.plan, run.ruling.rules, data_parties),
+        parties=data_parties,
+        release=Release(tuple(len(np.unique(family)) for family in sets), overlapping),
+        own=own,
+    )
 
 
 def _request_name(spec: AnalysisSpec, plan: Plan, rules: DisclosureRules, data_parties: tuple[str, ...]) -> str:

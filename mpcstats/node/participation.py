@@ -24,6 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError
 from mpcstats.node.config import RunConfig
 from mpcstats.node.jobs import Jobs
+from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log, where_from
 from mpcstats.node.plan_codec import plan_from_json, plan_to_plain
 from mpcstats.node.roster import Roster
@@ -59,6 +60,8 @@ class House:
     """`mpcstats.node.execution.execute`."""
     scratch: Path | None = None
     """Folder for what interrupted runs need not do again."""
+    ledger: ReleaseLedger | None = None
+    """Released counts."""
 
 
 class Participation:
@@ -185,6 +188,8 @@ class Participation:
                 threshold=house.roster.threshold,
                 scratch=house.scratch,
                 results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
+                ledger=house.ledger,
+                people=self._prepared.people,
             )
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})

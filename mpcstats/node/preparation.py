@@ -7,16 +7,20 @@ which rows `where` and `by` pick: a refusal would otherwise tell whether there i
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 from mpcstats.node.analyses import node_analysis_of
 from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.spec import AnalysisSpec
 
-__all__ = ["Preparation", "check_records", "prepare", "prepare_with_report"]
+__all__ = ["Preparation", "check_records", "people_of", "prepare", "prepare_with_report"]
 
 
 def prepare(spec: AnalysisSpec, plan: Plan, records: Records, dictionary: Dictionary, party: str) -> Contribution:
@@ -51,3 +55,12 @@ def prepare_with_report(
     contribution, report = node_analysis_of(spec).prepare(spec, plan, records, dictionary, party)
     assert isinstance(contribution, Contribution)
     return contribution, report
+
+
+def people_of(
+    spec: AnalysisSpec, plan: Plan, records: Records, dictionary: Dictionary, party: str
+) -> Callable[[], Snapshot] | None:
+    """How to find the people of a request for the ledger of released counts, which few runs ask for; None for an
+    analysis that has no cells."""
+    released = node_analysis_of(spec).released
+    return None if released is None else functools.partial(released.people, spec, plan, records, dictionary, party)

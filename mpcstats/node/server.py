@@ -20,6 +20,7 @@ from mpcstats.errors import ConfigurationError
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
 from mpcstats.node.jobs import Jobs
+from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log
 from mpcstats.node.memory import give_memory_back
@@ -81,7 +82,9 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     )
     scratch = directory.state / "interrupted"
     forget_old(scratch)
-    house = House(config.name, roster, Site(directory), network, Jobs(config.name), config.run, log, execute, scratch)
+    ledger = ReleaseLedger(directory.ledger_file, config.name)
+    site, jobs = Site(directory), Jobs(config.name)
+    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger)
     stop = asyncio.Event()
     check = CallerCheck(
         fingerprint(identity.certificate_pem),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pandas as pd
 from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasource import Dataset, load, load_genotypes
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.memory import trim
-from mpcstats.node.preparation import Preparation, prepare_with_report
+from mpcstats.node.preparation import Preparation, people_of, prepare_with_report
 from mpcstats.node.study_list import read_study_list
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
@@ -32,6 +34,8 @@ class Prepared:
     rules: DisclosureRules | None
     variants: pd.DataFrame | None
     report: Preparation | None = None
+    people: Callable[[], Snapshot] | None = None
+    """See `mpcstats.node.preparation.people_of`."""
 
 
 class Site:
@@ -96,7 +100,8 @@ class Site:
         plan = _plan(spec, dictionary, records.variants)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
         trim()  # reading takes memory that the run does not need
-        return Prepared(plan=plan, contribution=contribution, rules=rules, variants=records.variants, report=report)
+        people = people_of(spec, plan, records, dictionary, self._name)
+        return Prepared(plan, contribution, rules, records.variants, report, people)
 
     def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
         if not self.has_data:

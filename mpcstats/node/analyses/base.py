@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.runtime import Session
 from mpcstats.stats.contributions import Contribution, Plan
@@ -18,7 +21,7 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.spec import AnalysisSpec
 
-__all__ = ["KAPPA", "NodeAnalysis", "Run", "usual_kappa"]
+__all__ = ["KAPPA", "NodeAnalysis", "ReleasedCells", "Run", "usual_kappa"]
 
 S = TypeVar("S", bound=AnalysisSpec)
 P = TypeVar("P", bound=Plan)
@@ -67,6 +70,25 @@ class Run(Generic[S, P, C]):
 
 
 @dataclass(frozen=True)
+class ReleasedCells(Generic[S, P]):
+    """An analysis that releases counts of cells: what the ledger of released counts keeps of it.
+
+    Attributes
+    ----------
+    sets : function (plan) -> int64 (families, cells)
+        Public. Each row is a family of released numbers: which of them a cell is counted in. All are numbered through.
+    people : function (spec, plan, records, dictionary, party) -> Snapshot
+        Who is in which cell.
+    shown : function (plan, outcome) -> bool (sets,)
+        Which numbers were released.
+    """
+
+    sets: Callable[[P], NDArray[np.int64]]
+    people: Callable[[S, P, Records, Dictionary, str], Snapshot]
+    shown: Callable[[P, Outcome], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
 class NodeAnalysis(Generic[S, P, C]):
     """One analysis as a node does it.
 
@@ -82,6 +104,8 @@ class NodeAnalysis(Generic[S, P, C]):
     run : coroutine function (Run) -> Outcome
     kappa : function (spec, plan) -> int
         Bits of one bounded mask.
+    released : ReleasedCells or None
+        For the ledger of released counts; None for other analyses.
     """
 
     spec: type[S]
@@ -89,6 +113,7 @@ class NodeAnalysis(Generic[S, P, C]):
     prepare: Callable[[S, P, Records, Dictionary, str], tuple[C, Preparation]]
     run: Callable[[Run[S, P, C]], Awaitable[Outcome]]
     kappa: Callable[[S, P], int] = usual_kappa
+    released: ReleasedCells[S, P] | None = None
 
 
 AnyNodeAnalysis = NodeAnalysis[Any, Any, Any]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from mpcstats.node.analyses.base import NodeAnalysis, Run
-from mpcstats.node.cells import cell_counts
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run
+from mpcstats.node.cells import cell_counts, cell_people
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions.counts import CountContribution, CountPlan
 from mpcstats.stats.counts import joint_count
@@ -26,4 +30,18 @@ async def _run(run: Run[CountSpec, CountPlan, CountContribution]) -> Outcome:
     return await joint_count(run.session, run.plan, run.own, run.dealers, run.ruling)
 
 
-NODE_ANALYSES = (NodeAnalysis(CountSpec, CountContribution, _prepare, _run),)
+def _sets(plan: CountPlan) -> NDArray[np.int64]:
+    return np.arange(np.prod(plan.shape, dtype=np.int64)).reshape(1, -1)
+
+
+def _people(spec: CountSpec, plan: CountPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
+    return cell_people(records, dictionary, spec.where, plan.by, plan.levels, party)
+
+
+def _shown(_plan: CountPlan, outcome: Outcome) -> NDArray[np.bool_]:
+    return (outcome.tables["counts"]["status"] == "released").to_numpy(dtype=np.bool_)
+
+
+NODE_ANALYSES = (
+    NodeAnalysis(CountSpec, CountContribution, _prepare, _run, released=ReleasedCells(_sets, _people, _shown)),
+)

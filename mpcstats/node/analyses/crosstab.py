@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from mpcstats.node.analyses.base import NodeAnalysis, Run
-from mpcstats.node.cells import cell_counts
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run
+from mpcstats.node.cells import cell_counts, cell_people
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions.crosstab import CrosstabContribution, CrosstabPlan
-from mpcstats.stats.crosstab import joint_crosstab
+from mpcstats.stats.crosstab import RELEASED, joint_crosstab
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.crosstab import CrosstabSpec
 from mpcstats.study.dictionary import Dictionary
@@ -27,4 +31,27 @@ async def _run(run: Run[CrosstabSpec, CrosstabPlan, CrosstabContribution]) -> Ou
     return await joint_crosstab(run.session, run.plan, run.own, run.dealers, run.ruling)
 
 
-NODE_ANALYSES = (NodeAnalysis(CrosstabSpec, CrosstabContribution, _prepare, _run),)
+def _sets(plan: CrosstabPlan) -> NDArray[np.int64]:
+    """Cells; with pooled margins rows, columns and the total, too. Sums of released cells follow from these."""
+    rows, columns = plan.shape
+    cells = np.arange(rows * columns)
+    if plan.margins != "pooled":
+        return cells.reshape(1, -1)
+    margins = rows * columns + np.stack([cells // columns, rows + cells % columns, np.full_like(cells, rows + columns)])
+    return np.concatenate([cells[None], margins])
+
+
+def _people(spec: CrosstabSpec, plan: CrosstabPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
+    names, levels = (plan.rows, plan.columns), (plan.row_levels, plan.column_levels)
+    return cell_people(records, dictionary, spec.where, names, levels, party)
+
+
+def _shown(plan: CrosstabPlan, outcome: Outcome) -> NDArray[np.bool_]:
+    margins = ("row_margins", "column_margins", "total") if plan.margins == "pooled" else ()
+    tables = [outcome.tables[name] for name in ("cells", *margins)]
+    return np.concatenate([(table["status"] == RELEASED).to_numpy(dtype=np.bool_) for table in tables])
+
+
+NODE_ANALYSES = (
+    NodeAnalysis(CrosstabSpec, CrosstabContribution, _prepare, _run, released=ReleasedCells(_sets, _people, _shown)),
+)

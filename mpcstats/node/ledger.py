@@ -1,0 +1,220 @@
+"""What a node remembers of the counts that were released: who was in which cell, for the comparison with later ones.
+
+One SQLite file in the node's state folder, readable by its owner alone. An entry is written before anything is opened,
+so that a run which breaks off cannot be forgotten, and completed once it is known what was shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mpcstats.errors import ConfigurationError
+from mpcstats.stats.differencing import Members, Release
+
+__all__ = ["ROWS", "Entry", "ReleaseLedger", "Snapshot"]
+
+ROWS = "rows"
+"""People are known by the number of their row, which holds for one state of the table only."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS released (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    dataset TEXT NOT NULL,
+    public TEXT NOT NULL,
+    keyed_by TEXT,
+    snapshot TEXT,
+    people BLOB,
+    digest TEXT NOT NULL
+)
+"""
+
+
+@dataclass(frozen=True, repr=False)
+class Snapshot:
+    """This party's people of one request, and the state of its table.
+
+    Attributes
+    ----------
+    members : Members
+    keyed_by : str
+        `ROWS`, or the column that tells who is a person.
+    content : str
+        Digest of the table.
+    several : bool
+        A person can have several rows, and be in several cells. Public; not kept, since the entry says it.
+    """
+
+    members: Members
+    keyed_by: str
+    content: str
+    several: bool = False
+
+    def comparable(self, other: Snapshot) -> bool:
+        """Whether the same person has the same key in both."""
+        return self.keyed_by == other.keyed_by and (self.keyed_by != ROWS or self.content == other.content)
+
+
+@dataclass(frozen=True, repr=False)
+class Entry:
+    """One release.
+
+    Attributes
+    ----------
+    id : str
+        Digest of the run (hex).
+    dataset : str
+    request : str
+        Digest of the request, the rules and the parties with data (hex).
+    parties : tuple of str
+        Parties with data.
+    release : Release
+    own : Snapshot or None
+        None at a party without data.
+    """
+
+    id: str
+    dataset: str
+    request: str
+    parties: tuple[str, ...]
+    release: Release
+    own: Snapshot | None
+
+
+class ReleaseLedger:
+    """The releases that one party took part in.
+
+    Parameters
+    ----------
+    path : Path or None
+        Its file, made when it is first written; None: in memory.
+    party : str
+        Owner, named in errors.
+    """
+
+    def __init__(self, path: Path | None, party: str) -> None:
+        self._path, self._party = path, party
+        # one run at a time uses it, each in a thread of its own
+        self._memory = None if path else sqlite3.connect(":memory:", check_same_thread=False)
+
+    def entries(self, dataset: str) -> list[Entry]:
+        """All releases of a data set, oldest first.
+
+        Raises
+        ------
+        ConfigurationError
+            The file cannot be read, or is not what was written.
+        """
+        query = "SELECT id, dataset, public, keyed_by, snapshot, people, digest FROM released WHERE dataset = ? "
+        with self._connected() as database:
+            rows = database.execute(query + "ORDER BY number", (dataset,)).fetchall()
+        return [self._entry(row) for row in rows]
+
+    def begin(self, entry: Entry) -> None:
+        """Keep a release that is about to be opened.
+
+        Raises
+        ------
+        ConfigurationError
+            The file cannot be written; nothing may be opened.
+        """
+        row = _row(entry)
+        with self._connected() as database:
+            database.execute(
+                "INSERT INTO released (id, dataset, public, keyed_by, snapshot, people, digest) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
+
+    def finish(self, entry: Entry) -> None:
+        """Complete an entry, once it is known what was shown."""
+        row = _row(entry)
+        with self._connected() as database:
+            database.execute("UPDATE released SET public = ?, digest = ? WHERE id = ?", (row[2], row[6], entry.id))
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of it is written, or nothing."""
+        try:
+            if self._memory is not None:
+                with self._memory:
+                    self._memory.execute(_SCHEMA)
+                    yield self._memory
+                return
+            assert self._path is not None
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            with contextlib.closing(sqlite3.connect(self._path)) as database, database:
+                database.execute(_SCHEMA)
+                yield database
+        except (sqlite3.Error, OSError) as error:
+            raise self._broken(str(error)) from None
+
+    def _entry(self, row: tuple[str, str, str, str | None, str | None, bytes | None, str]) -> Entry:
+        identity, dataset, public, keyed_by, snapshot, people, digest = row
+        try:
+            if _digest(row[:6]) != digest:
+                raise ValueError("an entry is not as it was written")
+            plain = json.loads(public)
+            release = Release(tuple(plain["sizes"]), plain["overlapping"], _shown(plain["shown"]))
+            own = None
+            if keyed_by is not None and snapshot is not None and people is not None:
+                own = Snapshot(_members(people), keyed_by, snapshot)
+            return Entry(identity, dataset, plain["request"], tuple(plain["parties"]), release, own)
+        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            raise self._broken(str(error)) from None
+
+    def _broken(self, problem: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"the ledger of released counts, {self._path}, cannot be used: {problem}",
+            party=self._party,
+            hint="restore it from a backup; without it nothing protects from comparing counts with earlier ones",
+        )
+
+
+def _row(entry: Entry) -> tuple[str, str, str, str | None, str | None, bytes | None, str]:
+    release = entry.release
+    public = {
+        "request": entry.request,
+        "parties": list(entry.parties),
+        "sizes": list(release.sizes),
+        "overlapping": release.overlapping,
+        "shown": None if release.shown is None else "".join("01"[shown] for shown in release.shown),
+    }
+    own = (None, None, None) if entry.own is None else (entry.own.keyed_by, entry.own.content, _packed(entry.own))
+    row = (entry.id, entry.dataset, json.dumps(public, sort_keys=True), *own)
+    return (*row, _digest(row))
+
+
+def _shown(text: str | None) -> tuple[bool, ...] | None:
+    return None if text is None else tuple(bit == "1" for bit in text)
+
+
+def _packed(own: Snapshot) -> bytes:
+    members = own.members
+    return zlib.compress(members.keys.astype("<u8").tobytes() + members.sets.astype("<i4").tobytes())
+
+
+def _members(people: bytes) -> Members:
+    data = zlib.decompress(people)
+    count = len(data) // 12
+    keys = np.frombuffer(data, "<u8", count).astype(np.uint64)
+    return Members(keys, np.frombuffer(data, "<i4", count, 8 * count).astype(np.int64))
+
+
+def _digest(row: tuple[str | bytes | None, ...]) -> str:
+    total = hashlib.sha256(b"mpcstats/v1/released")
+    for part in row:
+        data = part if isinstance(part, bytes) else (part or "").encode()
+        total.update(len(data).to_bytes(8, "little") + data)
+    return total.hexdigest()
