@@ -55,7 +55,7 @@ class Release:
     overlapping : bool
         A person can be in several sets of a family. Unions of sets are then checked as though nobody was.
     shown : tuple of bool, or None
-        Which sets were released; None if that is not known: all count as released.
+        Which sets were released; None if that is not known: those that the thresholds allow.
     """
 
     sizes: tuple[int, ...]
@@ -163,6 +163,8 @@ class _Layout:
         Unions that follow from released numbers, as the sum of disjoint sets.
     target : bool (columns,)
         Whether a number of these people is released, or follows.
+    known : bool (sets,)
+        Whether a set is known to have been released; else it was if the thresholds allow it.
     """
 
     column: tuple[Numbers, ...]
@@ -170,10 +172,16 @@ class _Layout:
     families: tuple[tuple[Numbers, int], ...]
     wholes: dict[int, Numbers]
     target: NDArray[np.bool_]
+    known: NDArray[np.bool_]
 
     @property
     def columns(self) -> int:
         return len(self.target)
+
+    @property
+    def sets(self) -> int:
+        """Columns that are no unions."""
+        return len(self.known)
 
 
 def _layout(releases: Sequence[Release]) -> _Layout:
@@ -200,7 +208,8 @@ def _layout(releases: Sequence[Release]) -> _Layout:
     target = np.zeros(count, np.bool_)
     target[:start] = True
     target[list(wholes)] = True
-    return _Layout(tuple(columns), tuple(unions_of), tuple(families), wholes, target)
+    known = [np.full(int(shown.sum()), r.shown is not None) for r, shown in zip(releases, shown_of, strict=True)]
+    return _Layout(tuple(columns), tuple(unions_of), tuple(families), wholes, target, np.concatenate(known))
 
 
 # --- in the clear, at one site --------------------------------------------------------------------------------------
@@ -268,28 +277,40 @@ class _Check:
 
     async def small_differences(self, local: _Local | None) -> Shared:
         """1 for each set and family, and each party left out, that differ by 1 to k - 1 people. Flat."""
-        k, sets = self.rules.minimum_count, len(self.ours.column[0])
-
-        counted = None if local is None else local.counted
-        judged = await judge_cells(self.session, counted, self.dealers, sets, replace(self.rules, rounding_base=1))
-        assert judged.visible is not None
-        visible = (await to_arithmetic(self.session, judged.visible, M61)).reshape(sets)
+        k, ours, theirs = self.rules.minimum_count, self.ours, self.theirs
+        new_visible, old_visible = await self._visible(local)
         common, to_new, to_old = await self._compared(local)
-        rests, present = await self._rests(local)
-        hidden = await self._hidden(visible, present)
-        # a new set that stays hidden is in no union: its share of the earlier set remains
-        seen = await multiply(self.session, visible.reshape(1, sets, 1), to_old[:, :sets])
-        new_ends, old_ends = np.flatnonzero(self.ours.target), np.flatnonzero(self.theirs.target)
+        rests, new_present, old_present = await self._rests(local)
+        new_hidden = await self._hidden(ours, new_visible, new_present)
+        old_hidden = await self._hidden(theirs, old_visible, old_present)
+        # a set that stays hidden is in no union: its share of the other side's set remains
+        to_old = await multiply(self.session, new_visible.reshape(1, ours.sets, 1), to_old[:, : ours.sets])
+        if not theirs.known.all():
+            to_new = await multiply(self.session, old_visible.reshape(1, 1, theirs.sets), to_new[:, :, : theirs.sets])
+        new_ends, old_ends = np.flatnonzero(ours.target), np.flatnonzero(theirs.target)
         differ = []
-        for number, (members, _) in enumerate(self.theirs.families):
+        for number, (members, _) in enumerate(theirs.families):
             inside = (common[:, :, members] + to_new[:, :, members]).sum(2)
-            differ.append((inside + rests[0][:, :, number] + hidden)[:, new_ends])
-        for number, (members, _) in enumerate(self.ours.families):
-            inside = (common[:, members] + seen[:, members]).sum(1)
-            differ.append((inside + rests[1][:, :, number])[:, old_ends])
+            differ.append((inside + rests[0][:, :, number] + new_hidden)[:, new_ends])
+        for number, (members, _) in enumerate(ours.families):
+            inside = (common[:, members] + to_old[:, members]).sum(1)
+            differ.append((inside + rests[1][:, :, number] + old_hidden)[:, old_ends])
         people = concatenate([part.reshape(part.size) for part in differ])
         reached = await at_least(self.session, concatenate([people.plus_int(-1), people.plus_int(-k)]), 0)
         return reached[: people.size] - reached[people.size :]
+
+    async def _visible(self, local: _Local | None) -> tuple[Shared, Shared]:
+        """1 for new sets that will be released; and for earlier ones that were, or were if the thresholds allow it."""
+        unknown = np.flatnonzero(~self.theirs.known)
+        counted = None if local is None else np.concatenate([local.counted, local.old[unknown]])
+        rules, sets = replace(self.rules, rounding_base=1), self.ours.sets
+        judged = await judge_cells(self.session, counted, self.dealers, sets + len(unknown), rules)
+        assert judged.visible is not None
+        visible = (await to_arithmetic(self.session, judged.visible, M61)).reshape(sets + len(unknown))
+        values = M61.zeros((self.theirs.sets,))
+        values[:] = M61.constant(1)
+        values[unknown] = visible.values[sets:]
+        return visible[:sets], replace(visible, values=values)
 
     async def _compared(self, local: _Local | None) -> tuple[Shared, Shared, Shared]:
         """(|c and e|, min(that, |e outside c|) - that, min(that, |c outside e|) - that), clipped at k at each site;
@@ -334,37 +355,35 @@ class _Check:
         sums = [total if party is None else total - dealt[party][row] for party in self.left_out]
         return concatenate([part.reshape(1, part.size) for part in sums])
 
-    async def _rests(self, local: _Local | None) -> tuple[tuple[Shared, Shared], Shared]:
+    async def _rests(self, local: _Local | None) -> tuple[tuple[Shared, Shared], Shared, Shared]:
         """People of each column outside of each family of the other side, clipped at each site; and how many sites
-        have people in each new set."""
+        have people in each new set, and in each earlier one."""
         into_old = [union for _, union in self.theirs.families]
         into_new = [union for _, union in self.ours.families]
         shapes = ((self.ours.columns, len(into_old)), (self.theirs.columns, len(into_new)))
-        sets = len(self.ours.column[0])
-        sizes = [shape[0] * shape[1] for shape in shapes]
+        sizes = [shapes[0][0] * shapes[0][1], shapes[1][0] * shapes[1][1], self.ours.sets, self.theirs.sets]
         own = None
         if local is not None:
             first = local.new[:, None] - local.both[:, into_old]
             second = local.old[:, None] - local.both[into_new].T
             rests = np.minimum(np.concatenate([first.reshape(-1), second.reshape(-1)]), self.rules.minimum_count)
-            own = np.concatenate([rests, np.minimum(local.counted, 1)]).reshape(1, -1)
-        elements = None if own is None else M61.from_int64(own)
-        dealt = await deal(self.session, M61, elements, self.dealers, (1, sum(sizes) + sets))
-        views = self._without_each(dealt, 0)
-        one = views[:, : sizes[0]].reshape(len(self.left_out), *shapes[0])
-        two = views[:, sizes[0] : sum(sizes)].reshape(len(self.left_out), *shapes[1])
-        return (one, two), views[0, sum(sizes) :]
+            people = np.concatenate([local.counted, local.old[: self.theirs.sets]])
+            own = M61.from_int64(np.concatenate([rests, np.minimum(people, 1)]).reshape(1, -1))
+        dealt = await deal(self.session, M61, own, self.dealers, (1, sum(sizes)))
+        views, ends = self._without_each(dealt, 0), np.cumsum(sizes)
+        one = views[:, : ends[0]].reshape(len(self.left_out), *shapes[0])
+        two = views[:, ends[0] : ends[1]].reshape(len(self.left_out), *shapes[1])
+        return (one, two), views[0, ends[1] : ends[2]], views[0, ends[2] :]
 
-    async def _hidden(self, visible: Shared, present: Shared) -> Shared:
-        """For each new column k or more where it is not released, else 0: such a column differs from nothing.
+    async def _hidden(self, layout: _Layout, visible: Shared, present: Shared) -> Shared:
+        """For each column k or more where it is not released, else 0: such a column differs from nothing.
 
         A whole is the sum of released numbers where each of its sets is released or empty.
         """
-        k, ours = self.rules.minimum_count, self.ours
         closed = (-visible).plus_int(1)
         parts = [closed]
-        if ours.columns > visible.size:
+        if layout.columns > layout.sets:
             people = await multiply(self.session, closed, present)
-            unions = [people[ours.wholes[c]] if c in ours.wholes else people for c in range(visible.size, ours.columns)]
-            parts += [union.sum().reshape(1) for union in unions]
-        return concatenate(parts).times_int(k).reshape(1, ours.columns)
+            wholes = [people[layout.wholes.get(c, slice(None))] for c in range(layout.sets, layout.columns)]
+            parts += [whole.sum().reshape(1) for whole in wholes]
+        return concatenate(parts).times_int(self.rules.minimum_count).reshape(1, layout.columns)
