@@ -27,7 +27,7 @@ from mpcstats.errors import DisclosureRefused
 from mpcstats.field import M61
 from mpcstats.protocols import at_least, deal, multiply, sums_reach
 from mpcstats.protocols.boolean import to_arithmetic
-from mpcstats.runtime import Session, Shared, concatenate
+from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.stats.cell_release import judge_cells
 from mpcstats.stats.contributions import Contribution
 from mpcstats.stats.disclosure import require_all
@@ -114,7 +114,7 @@ async def check_differences(
     `small_remainders`, differences must hold for what is left without any one party's people, too.
 
     Reveals one bit, `differences`: whether there is a difference that is too small; not where, nor how large. Nothing
-    without earlier releases. 50 rounds with three parties under `standard`, whatever the number of pairs up to
+    without earlier releases. About 50 rounds with three parties under `standard`, whatever the number of pairs up to
     2^14; about 10 more for each further block of so many. At most 2^19 pairs.
     """
     minimum = rules.minimum_count
@@ -131,7 +131,8 @@ async def check_differences(
     session.progress("people of this and of earlier releases are compared on shares, before anything is opened")
     left_out = (None, *(dealers if not rules.small_remainders and len(dealers) > 1 else ()))
     check = _Check(session, ours, theirs, dealers, left_out, rules)
-    small = await check.small_differences(_local(ours, theirs, own, own_earlier))
+    numbers = await local(session, _local, ours, theirs, own, own_earlier)
+    small = await check.small_differences(numbers)
     session.openings.declare("differences", 1, "0 where this and earlier releases differ by too few people")
     any_small = await at_least(session, small.sum().reshape(1), 1)
     await require_all(
