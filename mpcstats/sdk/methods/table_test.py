@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from mpcstats.sdk.methods.base import Methods
 from mpcstats.sdk.results.table_test import TableTestResult
@@ -34,7 +34,7 @@ class TableTestMethods(Methods):
     ) -> TableTestResult:
         """Pearson's chi-square (with Yates' correction, too, for two by two), G and Cramer's V; expected counts and
         residuals."""
-        return self._table_test("chi-square", rows, columns, where, dataset, policy, mode=mode)
+        return self.table_test("chi-square", rows, columns, where=where, mode=mode, dataset=dataset, policy=policy)
 
     def fisher(
         self,
@@ -47,7 +47,9 @@ class TableTestMethods(Methods):
         policy: str | None = None,
     ) -> TableTestResult:
         """Fisher's exact test; for two by two also one-sided, and the conditional odds ratio with limits."""
-        return self._table_test("fisher", rows, columns, where, dataset, policy, conf_level=conf_level)
+        return self.table_test(
+            "fisher", rows, columns, where=where, conf_level=conf_level, dataset=dataset, policy=policy
+        )
 
     def mcnemar(
         self,
@@ -60,7 +62,7 @@ class TableTestMethods(Methods):
         policy: str | None = None,
     ) -> TableTestResult:
         """McNemar's test of two columns with the same levels, in the same order; with and without correction."""
-        return self._table_test("mcnemar", rows, columns, where, dataset, policy, mode=mode)
+        return self.table_test("mcnemar", rows, columns, where=where, mode=mode, dataset=dataset, policy=policy)
 
     def trend_test(
         self,
@@ -74,7 +76,16 @@ class TableTestMethods(Methods):
         policy: str | None = None,
     ) -> TableTestResult:
         """Cochran-Armitage test: a trend over `rows` of the proportions of the two levels of `columns`."""
-        return self._table_test("trend", rows, columns, where, dataset, policy, mode=mode, scores=tuple(scores))
+        return self.table_test(
+            "trend",
+            rows,
+            columns,
+            where=where,
+            scores=scores,
+            mode=mode,
+            dataset=dataset,
+            policy=policy,
+        )
 
     def mantel_haenszel(
         self,
@@ -89,8 +100,16 @@ class TableTestMethods(Methods):
         policy: str | None = None,
     ) -> TableTestResult:
         """Mantel-Haenszel test of two-by-two tables in strata, common odds ratio with limits, homogeneity."""
-        return self._table_test(
-            "mantel-haenszel", rows, columns, where, dataset, policy, mode=mode, conf_level=conf_level, strata=strata
+        return self.table_test(
+            "mantel-haenszel",
+            rows,
+            columns,
+            where=where,
+            mode=mode,
+            conf_level=conf_level,
+            strata=strata,
+            dataset=dataset,
+            policy=policy,
         )
 
     def risk(
@@ -105,17 +124,39 @@ class TableTestMethods(Methods):
     ) -> TableTestResult:
         """Odds ratio, risk ratio and risk difference with limits: of the first level of `columns`, in the first level
         of `rows` against the second; and the test that the proportions are equal."""
-        return self._table_test("risk", rows, columns, where, dataset, policy, conf_level=conf_level)
+        return self.table_test(
+            "risk", rows, columns, where=where, conf_level=conf_level, dataset=dataset, policy=policy
+        )
 
-    def _table_test(
+    def table_test(
         self,
-        test: str,
+        test: Literal["chi-square", "fisher", "mcnemar", "trend", "mantel-haenszel", "risk"],
         rows: str,
         columns: str,
-        where: str | None,
-        dataset: str,
-        policy: str | None,
-        **more: Any,
+        *,
+        strata: str | None = None,
+        where: str | None = None,
+        scores: Sequence[float] = (),
+        conf_level: float = 0.95,
+        mode: Mode = "auto",
+        dataset: str = "main",
+        policy: str | None = None,
     ) -> TableTestResult:
-        request = {"type": "table-test", "test": test, "rows": rows, "columns": columns, "where": where}
-        return self._ask(TableTestResult, dataset=dataset, policy=policy, **request, **more)
+        """The test of this name: what the other methods here ask for.
+
+        Reveals the exact table (mode "table"), or the statistic alone and whether every cell has enough people.
+        """
+        return self._ask(
+            TableTestResult,
+            type="table-test",
+            test=test,
+            rows=rows,
+            columns=columns,
+            strata=strata,
+            where=where,
+            scores=tuple(scores),
+            conf_level=conf_level,
+            mode=mode,
+            dataset=dataset,
+            policy=policy,
+        )
