@@ -290,7 +290,7 @@ def test_requests_that_do_not_fit() -> None:
             (lambda: consortium.trend_test("z", "x", scores=[1, 2]), "3 scores"),
             (lambda: consortium.trend_test("z", "x", scores=[1, 1, 1]), "not all equal"),
             (lambda: consortium.risk("z", "x"), "2 x 2"),
-            (lambda: consortium._table_test("fisher", "x", "y", None, "main", None, mode="statistic"), "no mode stat"),
+            (lambda: consortium.table_test("fisher", "x", "y", mode="statistic"), "no mode stat"),
             (lambda: consortium.mantel_haenszel("z", "x", "y"), "2 x 2"),
             (lambda: consortium.chi_square("x", "age"), "levels"),
             (lambda: consortium.chi_square("x", "x"), "named twice"),
