@@ -17,7 +17,7 @@ from mpcstats.errors import DisclosureRefused, SpecError
 from mpcstats.sdk.results.table_test import TableTestResult
 from mpcstats.stats import table_tests
 from mpcstats.stats.fisher_table import fisher_table
-from tests.stats.r_truth import SHARED, everything, shipped
+from tests.stats.r_truth import SHARED, everything, shipped, text
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -98,7 +98,7 @@ def compare_statistics(entry: dict[str, Any], sites: int, seed: int) -> None:
         if "cochran_armitage_trend_scores_1_to_k" in truth:
             trend = truth["cochran_armitage_trend_scores_1_to_k"]
             checks = [("chi_square", trend["statistic"], 1e-6), ("p_value", trend["p"], 1e-6)]
-            levels = [str(level) for level in pd.unique(frame[row].sort_values())]
+            levels = [text(level) for level in pd.unique(frame[row].sort_values())]
             scores = [truth["row_levels"].index(level) + 1 for level in levels]
             checked(consortium.trend_test(row, col, scores=scores, mode="statistic"), checks)
         if "mantel_haenszel" in truth and entry["strata"] in frame.columns:
@@ -257,10 +257,10 @@ def two_columns(people_of_cells: Sequence[int]) -> pd.DataFrame:
 def test_a_test_is_not_computed_from_rounded_or_hidden_cells(tmp_path: Path) -> None:
     sites = split(two_columns([60, 50, 40, 70]), 3, 1)
     with ms.local(sites, policy="standard") as consortium:
-        requests: list[Callable[[], object]] = [lambda: consortium.chi_square("x", "y", mode="table")]
-        for ask in (*requests, lambda: consortium.fisher("x", "y")):
-            with pytest.raises(DisclosureRefused, match="rounding_base = 5"):
-                ask()
+        with pytest.raises(DisclosureRefused, match="rounding_base = 5"):
+            consortium.chi_square("x", "y", mode="table")
+        with pytest.raises(DisclosureRefused, match="rounding_base = 5"):
+            consortium.fisher("x", "y")
         closed = consortium.chi_square("x", "y")
         assert [entry["name"] for entry in closed.run["opened"]] == ["test can be released", "statistic"]
         assert closed["chi_square"] == pytest.approx(22 / 3, rel=1e-6)
