@@ -99,7 +99,8 @@ async def statistic_values(
 
     Notes
     -----
-    Numbers that R gives as NaN or infinite are NaN. Relative error about 1e-11.
+    Numbers that R gives as NaN or infinite are NaN. Corrections are those of plans of two by two, whatever levels turn
+    out to be empty. Relative error about 1e-11. About 200 rounds; Mantel-Haenszel 490.
     """
     size, counted = int(np.prod(plan.shape, dtype=np.int64)), plan.test in {"chi-square", "trend"}
     sure, names = ruling.rules.minimum_count > 0, _names(plan)
