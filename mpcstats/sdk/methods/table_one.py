@@ -15,6 +15,7 @@ from mpcstats.sdk.methods.base import names
 from mpcstats.sdk.methods.counts import CountMethods
 from mpcstats.sdk.methods.descriptives import DescriptiveMethods
 from mpcstats.sdk.methods.mean_tests import MeanTestMethods
+from mpcstats.sdk.methods.table_test import TableTestMethods
 from mpcstats.sdk.results.base import Result
 from mpcstats.sdk.table_one import (
     HIDDEN,
@@ -25,6 +26,7 @@ from mpcstats.sdk.table_one import (
     numeric_smd,
     p_text,
 )
+from mpcstats.study.planning import levels_of
 
 __all__ = ["TableOneMethods"]
 
@@ -46,6 +48,15 @@ class _Parts:
         """Each sentence once."""
         return list(dict.fromkeys(itertools.chain(*(part.withheld for part in self.results), self.refused)))
 
+    def counts_of(self, what: str, ask: Callable[[], Result]) -> list[int | None] | None:
+        """Cells of a count; None where it is refused."""
+        try:
+            table = self.keep(ask()).to_frame()
+        except DisclosureRefused as error:
+            self.refused.append(f"{what} not counted: {error.message}")
+            return None
+        return [None if pd.isna(n) else int(n) for n in table["count"]]
+
     def p_of(self, column: str, ask: Callable[[], Any]) -> float:
         try:
             return float(self.keep(ask()).p_value)  # type: ignore[attr-defined]
@@ -54,7 +65,7 @@ class _Parts:
             return math.nan
 
 
-class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods):
+class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods, TableTestMethods):
     """Tables of characteristics."""
 
     def table_one(
@@ -84,12 +95,14 @@ class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods):
             Numeric columns shown as median [quartiles].
         p_values : bool
             Welch's t test of two groups, analysis of variance of more; chi-square tests (without correction) of
-            categories, where their counts are exact. None for `nonnormal` columns.
+            categories, on shares where counts leave rounded. None for `nonnormal` columns.
         smd : bool
             Standardised mean differences of two groups.
 
         Reveals what `describe`, `count` and the tests reveal; the table holds nothing else. Several runs: one
-        description, a count for each category, one for the groups, a test for each p.
+        description, a count for each category, one for the groups, a test for each p. Where counts have a threshold, a
+        category is shown whole or not at all: beside the groups' sizes, a level of a few people, or a few people who
+        have no value, would follow from the others (docs/adr/0018).
         """
         wanted = names(columns)
         common: dict[str, Any] = {"where": where, "dataset": dataset, "policy": policy}
@@ -104,8 +117,8 @@ class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods):
         if numeric:
             for row in parts.keep(self.describe(numeric, by=axis, shape=False, **common)).to_frame().to_dict("records"):
                 described[row["variable"]].append({str(key): value for key, value in row.items()})
-        people = parts.keep(self.count(by=axis, **common)).to_frame()
-        rows = [["n", *(HIDDEN if pd.isna(n) else f"{int(n):,}" for n in people["count"])]]
+        people = parts.counts_of("people", lambda: self.count(by=axis, **common)) or [None] * max(len(groups), 1)
+        rows = [["n", *(HIDDEN if n is None else f"{n:,}" for n in people)]]
         comparisons = [("", "")]
         for name in wanted:
             p = difference = math.nan
@@ -115,10 +128,12 @@ class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods):
                 if p_values and by is not None and name not in nonnormal:
                     p = parts.p_of(name, self._mean_test(name, by, len(groups), common))
             else:
-                counts, levels, exact = self._counts(parts, name, axis, common)
+                levels = levels_of(name, known, "a table")
+                counts = self._counts(parts, name, len(levels), (*axis, name), common)
                 new = category_rows(name, levels, counts)
                 difference = category_smd(counts) if smd else math.nan
-                p = _chi_square_p(counts) if p_values and exact else math.nan
+                if p_values and by is not None:
+                    p = parts.p_of(name, self._chi_square(name, by, common))
             rows += new
             comparisons += [(p_text(p), _smd_text(difference)), *([("", "")] * (len(new) - 1))]
         header = ["characteristic", *(["all"] if by is None else [f"{by}: {level}" for level in groups])]
@@ -132,18 +147,18 @@ class TableOneMethods(CountMethods, DescriptiveMethods, MeanTestMethods):
         ask: Callable[..., Any] = self.ttest if groups == 2 else self.anova
         return lambda: ask(name, by=by, **common)
 
+    def _chi_square(self, name: str, by: str, common: dict[str, Any]) -> Callable[[], Any]:
+        return lambda: self.chi_square(name, by, **common)
+
     def _counts(
-        self, parts: _Parts, name: str, axis: tuple[str, ...], common: dict[str, Any]
-    ) -> tuple[list[list[int | None]], list[Any], bool]:
-        """For each group the people of each level; the levels; whether the counts are exact."""
-        result = self.count(by=(*axis, name), **common)
-        table = parts.keep(result).to_frame()
-        levels = list(dict.fromkeys(table[name].tolist()))
-        values = [None if pd.isna(n) else int(n) for n in table["count"]]
-        size = len(levels)
-        rules = result.outcome.run.get("rules", {})
-        exact = rules.get("rounding_base", {}).get("value") == 1 and None not in values
-        return [values[k : k + size] for k in range(0, len(values), size)], levels, exact
+        self, parts: _Parts, name: str, levels: int, axes: tuple[str, ...], common: dict[str, Any]
+    ) -> list[list[int | None]]:
+        """For each group the people of each level."""
+        values = parts.counts_of(name, lambda: self.count(by=axes, **common))
+        if values is None:
+            groups = len(self._dictionary_of(common["dataset"]).column(axes[0]).levels or ()) if len(axes) > 1 else 1
+            return [[None] * levels for _ in range(groups)]
+        return [values[k : k + levels] for k in range(0, len(values), levels)]
 
 
 def _check(
@@ -169,22 +184,6 @@ def _check(
 
 def _smd_text(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.3f}"
-
-
-def _chi_square_p(counts: Sequence[Sequence[int | None]]) -> float:
-    """Pearson's chi-square test without correction; rows and columns of zeros are left out."""
-    import numpy as np
-
-    from mpcstats.stats.tails import chi_square_tail
-
-    table = np.array(counts, dtype=np.float64)
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    if min(table.shape) < 2:
-        return math.nan
-    expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0) / table.sum()
-    return chi_square_tail(
-        float(((table - expected) ** 2 / expected).sum()), (table.shape[0] - 1) * (table.shape[1] - 1)
-    )
 
 
 def _footnote(p_values: bool, smd: bool) -> list[str]:
