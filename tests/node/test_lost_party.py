@@ -185,6 +185,7 @@ def test_an_operator_who_goes_away_ends_the_run_everywhere(network):
     assert all(idle(network[name]) for name in NAMES)
 
 
+@pytest.mark.long
 def test_stopping_lets_the_current_run_go_on_and_takes_no_new_one(network):
     run = Run(network["alpha"])
     network["beta"].process.terminate()

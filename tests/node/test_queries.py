@@ -37,7 +37,7 @@ def _no_slow_twin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "evaluate_filter", fail)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=50, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_duckdb_selects_what_the_slow_twin_selects(condition: Term, table: Sequence[Row]) -> None:
     expected = [number for number, row in enumerate(table) if condition[2](row) is True]
@@ -51,7 +51,7 @@ floats = st.one_of(
 )
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     st.lists(st.fixed_dictionaries({"x": floats, "y": floats, "z": floats}), min_size=1, max_size=6),
     st.sampled_from(

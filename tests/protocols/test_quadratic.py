@@ -131,6 +131,7 @@ def test_refusals_before_anything_is_sent() -> None:
     assert sent == []
 
 
+@pytest.mark.long
 def test_messages_do_not_depend_on_the_data() -> None:
     async def program(session: Session, x: Any) -> None:
         await quadratic_form(session, x[0].with_fraction_bits(SCORE), x[1].with_fraction_bits(VARIANCE))

@@ -191,6 +191,7 @@ def same(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("A", THREE.subsets, ids=str)
 def test_a_pass_shows_neither_rows_nor_order(A: Subset) -> None:
     (outsider,) = set(THREE.members) - set(A)

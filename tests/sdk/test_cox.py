@@ -69,6 +69,7 @@ def test_numbers_can_be_factors() -> None:
     assert result.proportional_hazards["degrees_of_freedom"].tolist()[0] == 2
 
 
+@pytest.mark.long
 def test_standard_refuses_too_few_events_and_hides_the_table_of_events() -> None:
     with ms.local(split(cohort(60), 3), policy="standard") as consortium, pytest.raises(DisclosureRefused):
         consortium.cox(time="time", event="died", covariates=["age", "stage"])

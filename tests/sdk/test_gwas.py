@@ -81,6 +81,7 @@ def case_control(folder: Path) -> tuple[dict[str, ms.Dataset], pd.DataFrame, np.
     return coded, traits, calls
 
 
+@pytest.mark.long
 def test_logistic_scans(tmp_path: Path) -> None:
     import statsmodels.api as sm
 

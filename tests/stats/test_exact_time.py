@@ -219,6 +219,7 @@ def test_continuous_times_equal_lifelines() -> None:
         assert outcome.tables["medians"]["median"][g] == pytest.approx(fitted.median_survival_time_, rel=1e-8)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("m", "dealers"), [(3, 2), *(pytest.param(m, m, marks=pytest.mark.long) for m in (3, 5))])
 def test_ties_across_sites(m: int, dealers: int) -> None:
     people = some(m, people=30, times=6)

@@ -569,6 +569,7 @@ def test_remainders_may_be_allowed() -> None:
     assert outcome.values["degrees_of_freedom"] == 1
 
 
+@pytest.mark.long
 def test_messages_do_not_depend_on_the_data() -> None:
     traces = []
     for seed in (1, 2):

@@ -25,7 +25,7 @@ def select(text: str, frame: pd.DataFrame, dictionary: Dictionary = DICTIONARY) 
     return [bool(row) for row in chosen]
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(conditions, rows)
 def test_the_language_agrees_with_three_valued_logic_row_by_row(condition: Term, table: list[Row]) -> None:
     assert select(condition[0], frame_of(table)) == [condition[2](row) is True for row in table]
@@ -72,7 +72,7 @@ _WORDS = [
 ]
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     st.one_of(
         st.text(max_size=60),

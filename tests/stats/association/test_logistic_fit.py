@@ -142,6 +142,7 @@ def test_both_alleles_and_p_beyond_doubles() -> None:
     np.testing.assert_allclose(fits.effect[0], fits.effect[1], rtol=1e-12)
 
 
+@pytest.mark.long
 def test_the_twin_and_the_parties_agree() -> None:
     people = kit.cohort(50, variants=3, covariates=1)
     _, alone = kit.run(people, "wald", parties=1)

@@ -87,6 +87,7 @@ def truth(calls: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return u[:, :count], s[:count] ** 2 / used.sum()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("committee", "sites"),
     [
