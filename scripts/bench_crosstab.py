@@ -45,7 +45,8 @@ def options() -> argparse.Namespace:
 
 def table(consortium: ConnectedConsortium, margins: Margins, policy: str | None) -> list[Result]:
     """What is measured."""
-    return [consortium.crosstab("region", "diagnosis", margins=margins, policy=policy)]
+    # a data set each: the second would be compared with the first, cell by cell, before it is released
+    return [consortium.crosstab("region", "diagnosis", margins=margins, policy=policy, dataset=margins)]
 
 
 def main() -> None:
@@ -59,7 +60,7 @@ def main() -> None:
     people = pd.DataFrame({"region": place % asked.rows, "diagnosis": other % asked.columns})
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        directories = make_party_directories(root / "parties", party_files(root, PARTIES, {"main": people}))
+        directories = make_party_directories(root / "parties", party_files(root, PARTIES, {"released": people, "pooled": people}))
         warm_up()  # compiles once, before three processes would do it at the same time
         with ProcessNetwork(directories) as network:
             consortium = ConnectedConsortium(network.directories[PARTIES[0]])

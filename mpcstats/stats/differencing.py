@@ -37,7 +37,7 @@ __all__ = ["MOST_PAIRS", "Members", "Release", "check_differences"]
 
 Numbers = NDArray[np.int64]
 
-MOST_PAIRS = 1 << 19
+MOST_PAIRS = 1 << 21
 """Pairs of a new and an earlier set in one check."""
 
 _BLOCK = 1 << 14
@@ -115,7 +115,7 @@ async def check_differences(
 
     Reveals one bit, `differences`: whether there is a difference that is too small; not where, nor how large. Nothing
     without earlier releases. About 50 rounds with three parties under `standard`, whatever the number of pairs up to
-    2^14; about 10 more for each further block of so many. At most 2^19 pairs.
+    2^14; about 10 more for each further block of so many. At most 2^21 pairs.
     """
     minimum = rules.minimum_count
     if minimum <= 1 or not any(release.sets if release.shown is None else any(release.shown) for release in earlier):

@@ -235,8 +235,8 @@ def test_too_many_pairs_are_refused_with_their_number() -> None:
     one = Members(np.arange(5, dtype=np.uint64), np.zeros(5, np.int64))
 
     async def program(session: Session) -> None:
-        earlier = [Release((1 << 12,))] * 32
-        await check_differences(session, Release((8,)), earlier, one, [one] * 32, (1,), SMALL)
+        earlier = [Release((1 << 12,))] * 64
+        await check_differences(session, Release((8,)), earlier, one, [one] * 64, (1,), SMALL)
 
     with pytest.raises(DisclosureRefused, match=f"pairs where at most {MOST_PAIRS:,}"):
         run_parties(CLEAR, program)
