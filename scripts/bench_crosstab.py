@@ -60,7 +60,9 @@ def main() -> None:
     people = pd.DataFrame({"region": place % asked.rows, "diagnosis": other % asked.columns})
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        directories = make_party_directories(root / "parties", party_files(root, PARTIES, {"released": people, "pooled": people}))
+        directories = make_party_directories(
+            root / "parties", party_files(root, PARTIES, {"released": people, "pooled": people})
+        )
         warm_up()  # compiles once, before three processes would do it at the same time
         with ProcessNetwork(directories) as network:
             consortium = ConnectedConsortium(network.directories[PARTIES[0]])
