@@ -6,12 +6,13 @@ What is opened is visible * rounded(count), and nothing else: whether a hidden c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.errors import DisclosureRefused
+from mpcstats.errors import DisclosureRefused, MpcStatsError
 from mpcstats.field import Elements
 from mpcstats.protocols import at_least, bit_compose, floor_divide, floor_shift, is_negative, multiply
 from mpcstats.protocols.normalise import leading_one, power_factors, product_trees
@@ -191,7 +192,14 @@ async def require_all(session: Session, bits: Shared, name: str, message: str, h
     """
     every = await all_of(session, bits.reshape(bits.size))
     if int((await open_counts(session, every.reshape(1), name))[0]) == 0:
+        await _everybody_knows(session)
         raise DisclosureRefused(message, hint=hint)
+
+
+async def _everybody_knows(session: Session) -> None:
+    """One round more: who refuses stops the others, and these are to refuse by themselves, with the reason."""
+    with suppress(MpcStatsError):  # somebody heard from all others, and ended before us
+        await session.exchange(dict.fromkeys(session.others, b"\x01"), dict.fromkeys(session.others, 1))
 
 
 async def require_people(session: Session, counts: Shared, minimum: int, name: str, message: str) -> None:

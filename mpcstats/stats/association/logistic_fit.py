@@ -5,7 +5,7 @@ information (and for Firth the additive third-order sums) over their people; the
 is opened, coarsely: its digits below 2^-16 of a standard error are random. Coefficients are in units of the standard
 error at the null model, to a factor of two. When the public steps say that one more step is enough, that step is made
 on shares, and effect and variance of the variant alone are opened: to about 1e-11 standard errors for Wald, 1e-9 for
-Firth, and 1e-7 where single people carry the allele.
+Firth, and 1e-8 where single people carry the allele.
 
 People without a call leave the sums of a variant (PLINK's complete cases). What goes wrong with a variant gives it a
 code, as PLINK 2 names them, and never ends the batch.
@@ -62,11 +62,11 @@ UNFINISHED, UNBALANCED = "UNFINISHED", "UNBALANCED_MISSINGNESS"
 _LIMIT = {False: 20, True: 30}
 """Points at which sums are taken, Wald and Firth (PLINK: 15 and 25 steps, without those that are repeated)."""
 
-_NEAR = {False: 2.0**-7, True: 2.0**-10}
+_NEAR = {False: 2.0**-7, True: 2.0**-11}
 """Largest coordinate of a step after which only the last one is due: Newton's error is the square, Firth's steps leave
 out the penalty's own slope and gain a factor each."""
 
-_TURN = 2.0**-11
+_TURN = 2.0**-12
 """Steps shorter than this are not halved: random digits have a part in their sign. It is below _NEAR: the steps of one
 carrier alone go back and forth with the same length until they are halved."""
 
