@@ -5,7 +5,9 @@
     ├── StudyError             the request itself is wrong or not allowed
     │   ├── SpecError              names a column, option or level that does not exist
     │   ├── NotPermitted           a party's policy does not allow the analysis
-    │   └── DisclosureRefused      the pooled result is too small to leave the computation
+    │   ├── DisclosureRefused      the pooled result is too small to leave the computation
+    │   ├── NotApproved            the study lacks approvals or releases; names who is waited for
+    │   └── StudyClosed            the study is expired, withdrawn, rejected or withheld
     ├── DataError              a party's own records cannot be used; raised at their owner, nothing was sent
     ├── TransportError         a message did not arrive, or arrived from the wrong party
     │   ├── PartyUnreachable       names the party that is gone
@@ -15,7 +17,9 @@
     ├── ProtocolError          the parties do not agree
     │   ├── InconsistentShares     an opened sharing does not lie on one polynomial
     │   ├── Divergence             parties opened different values or run different studies
-    │   └── UndeclaredOpening      code tried to open a value that is not in the manifest
+    │   ├── UndeclaredOpening      code tried to open a value that is not in the manifest
+    │   ├── SignatureInvalid       a signed document is not as it was signed
+    │   └── AuditBroken            an audit log was changed, cut or forked
     └── RangeError             a number does not fit its format
         └── StatisticalSecurityError   too many masked openings for the statistical security asked
 
@@ -28,6 +32,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "AuditBroken",
     "ConfigurationError",
     "DataError",
     "DeadlineExceeded",
@@ -36,13 +41,16 @@ __all__ = [
     "FrameRejected",
     "InconsistentShares",
     "MpcStatsError",
+    "NotApproved",
     "NotPermitted",
     "PartyUnreachable",
     "PeerRefused",
     "ProtocolError",
     "RangeError",
+    "SignatureInvalid",
     "SpecError",
     "StatisticalSecurityError",
+    "StudyClosed",
     "StudyError",
     "TransportError",
     "UndeclaredOpening",
@@ -111,6 +119,20 @@ class DisclosureRefused(StudyError):
     exit_code = 3
 
 
+class NotApproved(StudyError):
+    """The study lacks approvals or releases."""
+
+    code = "E1204"
+    exit_code = 4
+
+
+class StudyClosed(StudyError):
+    """The study is over: expired, rejected, withdrawn or withheld."""
+
+    code = "E1205"
+    exit_code = 3
+
+
 class DataError(MpcStatsError):
     """A party's own records cannot be used. Raised at their owner; nothing was sent."""
 
@@ -172,6 +194,18 @@ class UndeclaredOpening(ProtocolError):
     """Something tried to open a value that the run's manifest does not declare."""
 
     code = "E1503"
+
+
+class SignatureInvalid(ProtocolError):
+    """A signed document is not as it was signed, or was signed by somebody else."""
+
+    code = "E1510"
+
+
+class AuditBroken(ProtocolError):
+    """An audit log was changed, cut, or is not the one that others have seen."""
+
+    code = "E1511"
 
 
 class RangeError(MpcStatsError):

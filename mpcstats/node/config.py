@@ -23,6 +23,9 @@
     queue_seconds = 600               # how long a run waits for a party that is busy with another one
     preparation_seconds = 300         # how long a party may take to read its data
 
+    [storage]
+    state = "sqlite"                  # MPCSTATS_STATE; or postgresql://user@host/name (extra: postgres)
+
     [logging]
     level = "info"                    # MPCSTATS_LOG_LEVEL; debug, info, warning, error
 
@@ -41,9 +44,10 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
-from mpcstats.node.identity import load_identity
+from mpcstats.node.identity import load_identity, load_signing_key
 from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster, parse_toml, read_model
 from mpcstats.study.policy import Policy, load_policy
+from mpcstats.study.signing import SigningKey
 from mpcstats.transport.tls import KeyPair
 
 __all__ = ["DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig"]
@@ -53,6 +57,7 @@ _ENVIRONMENT = {
     "MPCSTATS_LISTEN": ("network", "listen"),
     "MPCSTATS_ADVERTISE": ("network", "advertise"),
     "MPCSTATS_PATIENCE_SECONDS": ("run", "patience_seconds"),
+    "MPCSTATS_STATE": ("storage", "state"),
     "MPCSTATS_LOG_LEVEL": ("logging", "level"),
 }
 
@@ -97,6 +102,12 @@ class RunConfig(_Section):
     preparation_seconds: float = Field(default=300.0, ge=1, le=86_400)
 
 
+class StorageConfig(_Section):
+    """Where the node's state is: "sqlite" is state/state.db of the party's directory."""
+
+    state: str = Field(default="sqlite", max_length=500)
+
+
 class LoggingConfig(_Section):
     """How much is logged."""
 
@@ -114,6 +125,7 @@ class PartyConfig(_Section):
     network: NetworkConfig
     datasets: dict[str, DatasetConfig] = {}
     run: RunConfig = RunConfig()
+    storage: StorageConfig = StorageConfig()
     logging: LoggingConfig = LoggingConfig()
 
     @model_validator(mode="after")
@@ -165,6 +177,12 @@ class PartyDirectory:
         return self.state / "released.sqlite"
 
     @property
+    def state_url(self) -> str:
+        """URL of the database of studies, see `mpcstats.node.state`."""
+        state = self.config.storage.state
+        return f"sqlite:///{self.state / 'state.db'}" if state == "sqlite" else state
+
+    @property
     def genotype_cache(self) -> Path:
         """Calls read from VCF files."""
         return self.state / "genotypes"
@@ -177,6 +195,10 @@ class PartyDirectory:
     def identity(self) -> KeyPair:
         """This party's key and certificate."""
         return load_identity(self.path, self.config.name)
+
+    def signing_key(self) -> SigningKey:
+        """The key with which this party signs."""
+        return load_signing_key(self.path, self.config.name)
 
     def roster(self) -> Roster:
         """The roster, which lists this party under its own name, role and key."""

@@ -1,6 +1,9 @@
-"""A party's identity: a P-256 key, its self-signed certificate, and the fingerprint that people compare.
+"""A party's identity: a P-256 key, its self-signed certificate, an Ed25519 signing key, and the fingerprint that people
+compare.
 
-TLS pins these certificates; nobody signs them. (gRPC's TLS library accepts no Ed25519 certificates, hence P-256.)
+TLS pins the certificates; nobody signs them. (gRPC's TLS library accepts no Ed25519 certificates, hence P-256.) What a
+party decides it signs with the Ed25519 key. The certificate names that key, and is signed by the key whose fingerprint
+people compare: so the fingerprint vouches for both.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import re
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -19,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.words import spoken
+from mpcstats.study.signing import PUBLIC_KEY_BYTES, SigningKey
 from mpcstats.transport.tls import KeyPair, fingerprint, tls_name
 
 __all__ = [
@@ -28,6 +32,8 @@ __all__ = [
     "fingerprint_words",
     "load_identity",
     "load_certificate",
+    "load_signing_key",
+    "signing_public",
 ]
 
 CERTIFICATE_YEARS = 2
@@ -36,6 +42,8 @@ CERTIFICATE_YEARS = 2
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}[a-z0-9]")
 _KEY_FILE = "node.key"
 _CERTIFICATE_FILE = "node.crt"
+_SIGNING_FILE = "signing.key"
+_SIGNING_URI = "mpcstats:ed25519:"
 
 
 def check_name(name: str) -> str:
@@ -54,7 +62,7 @@ def check_name(name: str) -> str:
 
 
 def create_identity(directory: Path, name: str) -> KeyPair:
-    """Make a key and a certificate for party `name` in `directory`/keys (mode 0700, files 0600).
+    """Make keys and a certificate for party `name` in `directory`/keys (mode 0700, files 0600).
 
     Raises
     ------
@@ -63,16 +71,17 @@ def create_identity(directory: Path, name: str) -> KeyPair:
     """
     check_name(name)
     keys = directory / "keys"
-    key = ec.generate_private_key(ec.SECP256R1())
+    key, signing = ec.generate_private_key(ec.SECP256R1()), SigningKey.generate()
     pair = KeyPair(
         key_pem=key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        certificate_pem=_self_signed(key, name),
+        certificate_pem=_self_signed(key, name, signing.public),
     )
     try:
         keys.mkdir(parents=True, exist_ok=True, mode=0o700)
         keys.chmod(0o700)
         _write_private(keys / _KEY_FILE, pair.key_pem)
         _write_private(keys / _CERTIFICATE_FILE, pair.certificate_pem)
+        _write_private(keys / _SIGNING_FILE, signing.secret.hex().encode() + b"\n")
     except FileExistsError as error:
         raise ConfigurationError(
             f"{error.filename} exists: this directory has an identity", hint="choose another directory"
@@ -93,18 +102,67 @@ def load_identity(directory: Path, name: str) -> KeyPair:
     keys = directory / "keys"
     # a party's files without --name: only the keys are made
     hint = f"mpcstats party init {directory}" + ("" if (directory / "party.toml").exists() else f" --name {name}")
-    try:
-        mode = (keys / _KEY_FILE).stat().st_mode
-        pair = KeyPair((keys / _KEY_FILE).read_bytes(), (keys / _CERTIFICATE_FILE).read_bytes())
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {error.filename}: {error.strerror}", hint=hint) from None
-    if mode & 0o077:
-        raise ConfigurationError(
-            f"{keys / _KEY_FILE} can be read by other users (mode {mode & 0o777:o})",
-            hint=f"chmod 600 {keys / _KEY_FILE}",
-        )
+    pair = KeyPair(_read_private(keys / _KEY_FILE, hint), _read(keys / _CERTIFICATE_FILE, hint))
     load_certificate(pair.certificate_pem, name)
     return pair
+
+
+def load_signing_key(directory: Path, name: str) -> SigningKey:
+    """Read the key with which party `name` signs; it is the one that its certificate names.
+
+    Raises
+    ------
+    ConfigurationError
+        It is missing, readable by others, or not the certificate's.
+    """
+    path = directory / "keys" / _SIGNING_FILE
+    text = _read_private(path, f"restore {path} from a backup, or make a new identity")
+    try:
+        key = SigningKey(bytes.fromhex(text.decode("ascii").strip()))
+    except ValueError:
+        raise ConfigurationError(f"{path} holds no signing key") from None
+    if key.public != signing_public(load_identity(directory, name).certificate_pem):
+        raise ConfigurationError(f"{path} is not the key that the certificate names", hint="restore both from a backup")
+    return key
+
+
+def signing_public(certificate_pem: bytes) -> bytes:
+    """The public signing key that a party's certificate names (32 bytes).
+
+    Raises
+    ------
+    ConfigurationError
+        The certificate names none, or was not signed by its own key.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        certificate.verify_directly_issued_by(certificate)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
+        public = bytes.fromhex(uri.removeprefix(_SIGNING_URI))
+        if not uri.startswith(_SIGNING_URI) or len(public) != PUBLIC_KEY_BYTES:
+            raise ValueError
+    except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+        raise ConfigurationError(
+            "the certificate names no signing key",
+            hint="make a new identity (party init) and a new version of the roster",
+        ) from None
+    return public
+
+
+def _read(path: Path, hint: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {error.filename}: {error.strerror}", hint=hint) from None
+
+
+def _read_private(path: Path, hint: str) -> bytes:
+    content = _read(path, hint)
+    mode = path.stat().st_mode
+    if mode & 0o077:
+        raise ConfigurationError(f"{path} can be read by other users (mode {mode & 0o777:o})", hint=f"chmod 600 {path}")
+    return content
 
 
 def load_certificate(certificate_pem: bytes, name: str) -> x509.Certificate:
@@ -149,7 +207,8 @@ def fingerprint_words(certificate_pem: bytes) -> str:
     return spoken(fingerprint(certificate_pem)[:12])
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
+def _self_signed(key: ec.EllipticCurvePrivateKey, name: str, signing: bytes) -> bytes:
+    names = [x509.DNSName(tls_name(name)), x509.UniformResourceIdentifier(_SIGNING_URI + signing.hex())]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, tls_name(name))])
     now = datetime.datetime.now(datetime.UTC)
     builder = (
@@ -162,7 +221,7 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, name: str) -> bytes:
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=365 * CERTIFICATE_YEARS))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(tls_name(name))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
 

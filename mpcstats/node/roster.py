@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.identity import check_name, fingerprint_words, load_certificate
+from mpcstats.node.identity import check_name, fingerprint_words, load_certificate, signing_public
 from mpcstats.node.toml_text import toml_block, toml_value
 from mpcstats.sharing.committee import Committee, default_threshold
 from mpcstats.study.spec import digest
@@ -106,6 +106,11 @@ class Member(BaseModel):
     def fingerprint(self) -> bytes:
         """SHA-256 of the public key (32 bytes)."""
         return fingerprint(self.certificate_pem)
+
+    @property
+    def signing_public(self) -> bytes:
+        """The key with which the party signs (32 bytes), named and signed by the certificate."""
+        return signing_public(self.certificate_pem)
 
     @property
     def words(self) -> str:

@@ -1,0 +1,1 @@
+"""What a node remembers of studies: entries, statements of its people, runs. SQLite by default, PostgreSQL by URL."""
