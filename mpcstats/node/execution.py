@@ -17,7 +17,7 @@ from mpcstats.node.analyses import Run, node_analysis_of
 from mpcstats.node.analyses.base import ReleasedCells
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
-from mpcstats.runtime import Session, agree_on_keys, confirm
+from mpcstats.runtime import Manifest, Session, agree_on_keys, confirm
 from mpcstats.sharing.committee import Committee, default_threshold
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.differencing import Members, Release
@@ -49,6 +49,7 @@ async def execute(
     results: Path | None = None,
     ledger: ReleaseLedger | None = None,
     people: Callable[[], Snapshot] | None = None,
+    approved: Manifest | None = None,
 ) -> Outcome:
     """Take part in one run.
 
@@ -72,6 +73,8 @@ async def execute(
         Where released counts are remembered; at all parties or at none.
     people : function, optional
         This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
+    approved : Manifest, optional
+        What the approvals of the study cover; a run that would open more ends before that.
 
     Returns
     -------
@@ -94,7 +97,14 @@ async def execute(
     assert isinstance(plan, analysis_of(spec).plan_type)
     assert contribution is None or isinstance(contribution, analysis.contribution)
     # a session has no coins before its keys are agreed on
-    session = Session(channel, committee, None, kappa=analysis.kappa(spec, plan), progress=progress)  # type: ignore[arg-type]
+    session = Session(
+        channel,
+        committee,
+        None,  # type: ignore[arg-type]
+        kappa=analysis.kappa(spec, plan),
+        progress=progress,
+        approved=approved,
+    )
     started = time.monotonic()
     await agree_on_keys(session, study_digest)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
@@ -176,7 +186,7 @@ async def _account(
         "rounds": accounts.rounds,
         "bytes_sent": {name: sent[name] for name in session.channel.parties},
         "opened": [
-            {"name": entry.name, "values": entry.values, "declared": entry.limit, "why": entry.why}
+            {"name": entry.name, "values": entry.values, "declared": entry.limit, "kind": entry.kind, "why": entry.why}
             for entry in session.openings.manifest.values()
         ],
         "masked_openings": accounts.masked_openings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mpcstats.runtime.manifest import Manifest, ManifestEntry
 from mpcstats.runtime.opening import confirm, open_declared, open_declared_bits, open_to
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.setup import agree_on_keys
@@ -10,6 +11,8 @@ from mpcstats.runtime.threads import local
 
 __all__ = [
     "BooleanShared",
+    "Manifest",
+    "ManifestEntry",
     "Session",
     "Shared",
     "agree_on_keys",

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 
 from mpcstats.errors import UndeclaredOpening
+from mpcstats.runtime.manifest import Kind, Manifest
 
 __all__ = ["Opened", "OpeningLog"]
 
@@ -23,39 +24,62 @@ class Opened:
         One sentence for the people who approve.
     values : int
         Values opened so far.
+    kind : "decision" or "result"
+        A decision only decides whether the run goes on.
     """
 
     name: str
     limit: int
     why: str
     values: int = 0
+    kind: Kind = "result"
 
 
 class OpeningLog:
-    """The manifest of a run, and the running digest of every opened value (masked ones included)."""
+    """The manifest of a run, and the running digest of every opened value (masked ones included).
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    approved : Manifest, optional
+        What people approved. More than that cannot be declared, and so is not opened, whatever the code says.
+    """
+
+    def __init__(self, approved: Manifest | None = None) -> None:
+        self.approved = approved
         self.manifest: dict[str, Opened] = {}
         self._digest = hashlib.sha256(b"mpcstats/v1/openings")
 
     def part(self) -> OpeningLog:
         """A log with the same manifest and a digest of its own, for a part that runs beside others."""
-        log = OpeningLog()
+        log = OpeningLog(self.approved)
         log.manifest = self.manifest
         return log
 
-    def declare(self, name: str, limit: int, why: str) -> None:
+    def declare(self, name: str, limit: int, why: str, *, decision: bool = False) -> None:
         """Enter values that the analysis will open. Declared again, for the same reason, they come on top.
+
+        Parameters
+        ----------
+        decision : bool
+            They only decide whether the run goes on or is refused: opened while computing, before anybody released
+            anything. A bit that picks what is opened later is a result.
 
         Raises
         ------
         UndeclaredOpening
-            The name stands for something else already.
+            The name stands for something else already, or the values are not in the approved manifest.
         """
-        entry = self.manifest.setdefault(name, Opened(name, 0, why))
-        if entry.why != why:
+        kind: Kind = "decision" if decision else "result"
+        known = self.manifest.get(name, Opened(name, 0, why, kind=kind))
+        if (known.why, known.kind) != (why, kind):
             raise UndeclaredOpening(f"{name!r} is declared twice, for different reasons; nothing was opened")
-        entry.limit += limit
+        if self.approved is not None and not self.approved.allows(name, known.limit + limit, kind):
+            raise UndeclaredOpening(
+                f"{name!r} ({known.limit + limit} values, {kind}) is not in the approved manifest; it was not opened",
+                hint="plan the study again with this version, and have the new plan approved",
+            )
+        known.limit += limit
+        self.manifest[name] = known
 
     def allow(self, name: str, count: int) -> None:
         """Check an opening against the manifest, before anything is sent.

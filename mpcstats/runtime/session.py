@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from mpcstats.errors import StatisticalSecurityError
 from mpcstats.field import PrimeField
+from mpcstats.runtime.manifest import Manifest
 from mpcstats.runtime.openings import OpeningLog
 from mpcstats.runtime.shared import Shared
 from mpcstats.sharing.committee import Committee
@@ -52,6 +53,8 @@ class Session:
         The session refuses masked openings that would bring the total below this.
     progress : function of str, optional
         Told what happens, in words.
+    approved : Manifest, optional
+        What people approved; the session opens nothing beyond it.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Session:
         kappa: int = 64,
         kappa_floor: int = 40,
         progress: Callable[[str], None] | None = None,
+        approved: Manifest | None = None,
     ) -> None:
         self.channel = channel
         self.committee = committee
@@ -71,7 +75,7 @@ class Session:
         self.kappa_floor = kappa_floor
         self.progress = progress or (lambda text: None)
         self.accounts = Accounts()
-        self.openings = OpeningLog()
+        self.openings = OpeningLog(approved)
         self._step = 0
         self._label = 0
 

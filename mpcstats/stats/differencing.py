@@ -133,7 +133,9 @@ async def check_differences(
     check = _Check(session, ours, theirs, dealers, left_out, rules)
     numbers = await local(session, _local, ours, theirs, own, own_earlier)
     small = await check.small_differences(numbers)
-    session.openings.declare("differences", 1, "0 where this and earlier releases differ by too few people")
+    session.openings.declare(
+        "differences", 1, "0 where this and earlier releases differ by too few people", decision=True
+    )
     any_small = await at_least(session, small.sum().reshape(1), 1)
     await require_all(
         session,

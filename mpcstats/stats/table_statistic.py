@@ -105,7 +105,9 @@ async def statistic_values(
     size, counted = int(np.prod(plan.shape, dtype=np.int64)), plan.test in {"chi-square", "trend"}
     sure, names = ruling.rules.minimum_count > 0, _names(plan)
     if sure:
-        session.openings.declare(_BIT, 1, "whether all cells have enough people, also without any one party")
+        session.openings.declare(
+            _BIT, 1, "whether all cells have enough people, also without any one party", decision=True
+        )
     elif counted:
         session.openings.declare(_LEVELS, 2, "how many rows and columns have people")
     session.openings.declare(_STATISTIC, 3 * len(names), "rounded: mantissa and exponent; whether it exists")

@@ -135,8 +135,8 @@ async def fit_logistic_null(
 
 def _declare(session: Session, order: int) -> None:
     evaluations = EVALUATIONS + 2
+    session.openings.declare("enough cases and controls", 1, "whether there are enough of both, pooled", decision=True)
     for name, count, why in (
-        ("enough cases and controls", 1, "whether there are enough of both, pooled"),
         ("cases", 1, "people with phenotype 1, pooled"),
         ("score of the null model", evaluations * order, "pooled, at the coefficients of every step"),
         ("information of the null model", evaluations * order * order, "pooled, at the coefficients of every step"),

@@ -106,7 +106,10 @@ def _declare(session: Session, plan: AssociationPlan) -> None:
     order = len(plan.covariates) + 1
     openings = session.openings
     openings.declare(
-        "enough people", 1, "whether there are enough people, in total and per level of columns with few levels"
+        "enough people",
+        1,
+        "whether there are enough people, in total and per level of columns with few levels",
+        decision=True,
     )
     openings.declare("people", 1, "people with phenotype and covariates, pooled")
     openings.declare("means", order, "pooled means of phenotype and covariates")

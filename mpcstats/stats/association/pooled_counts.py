@@ -88,7 +88,9 @@ class PooledCounts:
 
 def declare_cohort(session: Session, groups: int) -> None:
     """Enter what `open_cohort` opens in the manifest."""
-    session.openings.declare("enough people", 1, "whether there are enough people, in total and per group")
+    session.openings.declare(
+        "enough people", 1, "whether there are enough people, in total and per group", decision=True
+    )
     session.openings.declare("people", groups, "people with genotypes, pooled, per group; as the rules round counts")
 
 

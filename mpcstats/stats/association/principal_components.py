@@ -219,7 +219,7 @@ def _refuse(ruling: Ruling) -> None:
 async def _people(session: Session, own: Genotyped | None, dealers: tuple[int, ...], ruling: Ruling) -> int:
     mine = None if own is None else M61.from_int64(np.array([own.people], np.int64))
     count = await sum_of_inputs(session, M61, mine, dealers, (1,))
-    session.openings.declare(_ENOUGH, 1, "whether there are enough people")
+    session.openings.declare(_ENOUGH, 1, "whether there are enough people", decision=True)
     session.openings.declare(_PEOPLE, 1, "people with genotypes, pooled")
     rules, names = ruling.rules, ("association_minimum_people", "minimum_count")
     refusal = f"fewer people than the rules allow ({', '.join(ruling.cite(name) for name in names)})"

@@ -135,6 +135,7 @@ async def _require(session: Session, plan: CoxPlan, counts: Shared, parts: list[
             name,
             1,
             f"whether {', '.join(kinds)} and events per level of each column reach the minimum, also without any party",
+            decision=True,
         )
         await require_all(
             session,
@@ -146,7 +147,7 @@ async def _require(session: Session, plan: CoxPlan, counts: Shared, parts: list[
     needed = ruling.rules.events_per_parameter * plan.order
     if needed > 0:
         name = "enough events for the model"
-        session.openings.declare(name, 1, "whether there are enough events for the number of columns")
+        session.openings.declare(name, 1, "whether there are enough events for the number of columns", decision=True)
         await require_people(
             session,
             counts[1:2],

@@ -140,7 +140,9 @@ async def rough_groups(
     rules = replace(ruling.rules, rounding_base=max(ruling.rules.rounding_base, COARSE))
     pooled = await pool(session, plan, own, dealers, rules)
     if pooled.allowed is not None:
-        session.openings.declare(_ALLOWED, 1, "whether all groups have enough people that are not nearly alike")
+        session.openings.declare(
+            _ALLOWED, 1, "whether all groups have enough people that are not nearly alike", decision=True
+        )
         message = f"a group of the test has too few people, or nearly all of them alike ({size_rules(ruling)})"
         hint = "join groups, or pick large ones with `groups`"
         await require_all(session, pooled.allowed, _ALLOWED, message, hint)

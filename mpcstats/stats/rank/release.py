@@ -47,7 +47,7 @@ def mode_of(wanted: Mode, ruling: Ruling) -> Literal["table", "statistic"]:
 def declare_sizes(session: Session, groups: int) -> None:
     """Enter what `release_sizes` opens in the manifest."""
     session.openings.declare(
-        _BIT, 1, "whether all groups (and few values) have enough people, also without any one party"
+        _BIT, 1, "whether all groups (and few values) have enough people, also without any one party", decision=True
     )
     session.openings.declare(_SIZES, groups, "people of each group, rounded")
 

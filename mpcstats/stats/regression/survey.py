@@ -127,7 +127,10 @@ async def _require(session: Session, plan: RegressionPlan, parts: list[Shared], 
         places = np.array([*counted, *range(_HEAD, _HEAD + cells)])
         name = "enough people"
         session.openings.declare(
-            name, 1, "whether all groups that sums of products count have enough people, also without any party"
+            name,
+            1,
+            "whether all groups that sums of products count have enough people, also without any party",
+            decision=True,
         )
         bits = [await enough_people(session, [part[places] for part in parts], rules)]
         if parts[0].size > _HEAD + cells:
@@ -149,7 +152,9 @@ async def _require(session: Session, plan: RegressionPlan, parts: list[Shared], 
     if needed > 0:
         name = "enough people for the model"
         what = {"gaussian": "people", "binomial": "events, or people without", "poisson": "people with a count above 0"}
-        session.openings.declare(name, 1, "whether there are enough people or events for the number of coefficients")
+        session.openings.declare(
+            name, 1, "whether there are enough people or events for the number of coefficients", decision=True
+        )
         places = np.array([0] if plan.family == "gaussian" else counted[1:])
         await require_people(
             session,

@@ -42,7 +42,7 @@ _HINT = "join groups, or leave small ones out with `where`"
 def declare_test(session: Session, tests: int) -> None:
     """Enter what a test opens in the manifest."""
     declare = session.openings.declare
-    declare(_BIT, 1, "whether all groups have enough people and events, also without any one party")
+    declare(_BIT, 1, "whether all groups have enough people and events, also without any one party", decision=True)
     declare(_GROUPS, tests, "groups in which events are expected, where the rules do not make sure of it")
     declare(_EXISTS, tests, "whether groups are at risk together at an event")
     declare(_STATISTIC, 2 * tests, "the statistic, rounded: mantissa and exponent")
