@@ -20,6 +20,7 @@
     │   ├── UndeclaredOpening      code tried to open a value that is not in the manifest
     │   ├── SignatureInvalid       a signed document is not as it was signed
     │   └── AuditBroken            an audit log was changed, cut or forked
+    │   └── JournalMismatch        a run that is resumed does not repeat what its journal says
     └── RangeError             a number does not fit its format
         └── StatisticalSecurityError   too many masked openings for the statistical security asked
 
@@ -40,6 +41,7 @@ __all__ = [
     "Divergence",
     "FrameRejected",
     "InconsistentShares",
+    "JournalMismatch",
     "MpcStatsError",
     "NotApproved",
     "NotPermitted",
@@ -206,6 +208,12 @@ class AuditBroken(ProtocolError):
     """An audit log was changed, cut, or is not the one that others have seen."""
 
     code = "E1511"
+
+
+class JournalMismatch(ProtocolError):
+    """A party that takes up a run again would send other bytes than before, or its journal is not the run's."""
+
+    code = "E1504"
 
 
 class RangeError(MpcStatsError):

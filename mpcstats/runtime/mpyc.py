@@ -78,6 +78,7 @@ async def run_mpyc(
     mpyc = _copy_of(session)
     loop = HandTurnedLoop()  # type: ignore[abstract]  # the rest is input, output and time
     boxes = {j: Mailbox(loop, session.name(j)) for j in session.others}
+    mpyc.draw_from(session.randomness.private(session.label("mpyc coins")))
     runtime = bound_runtime(session, mpyc, loop, boxes, session.label("mpyc"))
     runtime.opened = {}
 
@@ -105,6 +106,7 @@ async def run_mpyc(
     finally:
         loop.close()
         forget_keys(runtime)
+        mpyc.draw_from(None)
         mpyc.bind(None)
 
 

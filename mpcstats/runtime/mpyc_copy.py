@@ -16,6 +16,7 @@ import hashlib
 import importlib.util
 import logging
 import os
+import secrets
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from mpcstats.errors import ConfigurationError, FrameRejected
+from mpcstats.field import WordSource
 
 __all__ = ["Payload", "PrivateMpyc"]
 
@@ -58,7 +60,13 @@ class PrivateMpyc:
             raise ConfigurationError("the package mpyc is not installed", hint="pip install 'mpyc>=0.11'")
         self._folder = Path(next(iter(found.submodule_search_locations)))
         self._modules: dict[str, ModuleType] = {}
-        self._stand_ins = {"pickle": _refusing_pickle(), "logging": _quiet_logging(), "os": _private_os()}
+        self._coins = _Coins()
+        self._stand_ins = {
+            "pickle": _refusing_pickle(),
+            "logging": _quiet_logging(),
+            "os": _private_os(),
+            "secrets": self._coins.module(),
+        }
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # numpy.core, in MPyC 0.11
             self.module("mpyc.runtime")
@@ -91,6 +99,10 @@ class PrivateMpyc:
             if module is not self._modules["mpyc"] and "runtime" in vars(module):
                 module.runtime = runtime  # type: ignore[attr-defined]
 
+    def draw_from(self, source: WordSource | None) -> None:
+        """Where this party's own coins come from; None: the operating system."""
+        self._coins.source, self._coins.bits, self._coins.left = source, 0, 0
+
     def owns(self, scope: Mapping[str, Any]) -> bool:
         """Whether `scope` are the globals of one of the copy's modules."""
         return any(vars(module) is scope for module in self._modules.values())
@@ -112,6 +124,47 @@ class PrivateMpyc:
             if not hasattr(module, part):
                 self.module(f"{name}.{part}")
         return module if names else self._modules["mpyc"]
+
+
+class _Coins:
+    """What `secrets` does, from a party's own stream: a run that is taken up again draws the same coins."""
+
+    WORDS = 512
+    """Drawn at a time."""
+
+    def __init__(self) -> None:
+        self.source: WordSource | None = None
+        self.bits = self.left = 0
+
+    def randbits(self, count: int) -> int:
+        """`secrets.randbits`."""
+        if self.source is None:
+            return secrets.randbits(count)
+        while self.left < count:
+            fresh = int.from_bytes(self.source.words(self.WORDS).astype("<u8").tobytes(), "little")
+            self.bits |= fresh << self.left
+            self.left += 64 * self.WORDS
+        drawn = self.bits & ((1 << count) - 1)
+        self.bits >>= count
+        self.left -= count
+        return drawn
+
+    def randbelow(self, bound: int) -> int:
+        """`secrets.randbelow`: by rejection."""
+        size = (bound - 1).bit_length() if bound > 1 else 0
+        while (drawn := self.randbits(size)) >= bound:
+            pass
+        return drawn
+
+    def module(self) -> ModuleType:
+        """The stand-in."""
+        module = ModuleType("secrets")
+        vars(module).update(
+            randbits=self.randbits,
+            randbelow=self.randbelow,
+            token_bytes=lambda size: self.randbits(8 * size).to_bytes(size, "little"),
+        )
+        return module
 
 
 def _refusing_pickle() -> ModuleType:

@@ -25,13 +25,16 @@ _KEY = 32
 _TAG = 16
 
 
-async def agree_on_keys(session: Session, study_digest: bytes) -> None:
+async def agree_on_keys(session: Session, study_digest: bytes, seed: bytes | None = None) -> None:
     """Give the session its keys.
 
     Parameters
     ----------
     study_digest : 32 bytes
         Everything that must be equal at all parties: session, roster, spec, plan, rules.
+    seed : 32 bytes, optional
+        Where all coins of this party alone come from: random, secret, and for one study digest only. Fresh by default;
+        from a journal in a run that can be replayed.
 
     Raises
     ------
@@ -42,7 +45,8 @@ async def agree_on_keys(session: Session, study_digest: bytes) -> None:
     groups: list[Subset] = [*committee.subsets_of(me), *((min(me, j), max(me, j)) for j in session.others)]
     # a subset of two members and the same two as a pair get different keys: the kind is part of the name
     kinds = ["subset"] * len(committee.subsets_of(me)) + ["pair"] * len(session.others)
-    mine = [secrets.token_bytes(_KEY) for _ in groups]
+    seed = secrets.token_bytes(_KEY) if seed is None else seed
+    mine = [_own(seed, study_digest, f"{kind}/{','.join(map(str, g))}") for kind, g in zip(kinds, groups, strict=True)]
 
     def common(j: int) -> list[int]:
         return [k for k, group in enumerate(groups) if j in group]
@@ -67,7 +71,14 @@ async def agree_on_keys(session: Session, study_digest: bytes) -> None:
         me,
         dict(zip(groups[:count], keys[:count], strict=True)),
         dict(zip(session.others, keys[count:], strict=True)),
+        _own(seed, study_digest, "private"),
     )
+
+
+def _own(seed: bytes, study_digest: bytes, use: str) -> bytes:
+    """This party's own contribution to a key, or its private key."""
+    info = f"mpcstats/v1/own/{use}".encode()
+    return HKDF(algorithm=hashes.SHA256(), length=_KEY, salt=study_digest, info=info).derive(seed)
 
 
 def _derive(kind: str, group: Subset, contributions: dict[int, bytes], study_digest: bytes) -> bytes:

@@ -76,17 +76,24 @@ class KeyRing:
         One for each subset that contains this party.
     pair_keys : dict of int to 32 bytes
         One for each other party.
+    private_key : 32 bytes, optional
+        For coins of this party alone; fresh by default.
     """
 
     def __init__(
-        self, committee: Committee, index: int, subset_keys: dict[Subset, bytes], pair_keys: dict[int, bytes]
+        self,
+        committee: Committee,
+        index: int,
+        subset_keys: dict[Subset, bytes],
+        pair_keys: dict[int, bytes],
+        private_key: bytes | None = None,
     ) -> None:
         if set(subset_keys) != set(committee.subsets_of(index)) or set(pair_keys) != set(committee.members) - {index}:
             raise ProtocolError("the key ring does not hold exactly the keys of its party")
         self._index = index
         self._subset_keys = subset_keys
         self._pair_keys = pair_keys
-        self._private_key = secrets.token_bytes(32)
+        self._private_key = secrets.token_bytes(32) if private_key is None else private_key
         self._used: set[tuple[object, str]] = set()
 
     def __repr__(self) -> str:
