@@ -206,6 +206,15 @@ class PartyDirectory:
         self.check_membership(roster)
         return roster
 
+    @property
+    def rosters(self) -> Path:
+        """Folder of all versions of the roster that this party joined, named by digest."""
+        return self.state / "rosters"
+
+    def earlier_rosters(self) -> list[Roster]:
+        """All versions of the roster that this party joined: what was signed under them stays valid."""
+        return [load_roster(path) for path in sorted(self.rosters.glob("*.toml"))]
+
     def check_membership(self, roster: Roster) -> None:
         """Check that a roster lists this party under its own name, role and key.
 
@@ -222,14 +231,18 @@ class PartyDirectory:
                     f"{self.config_file} has {field} = {own!r}, but the roster lists this key with {field} = {listed!r}"
                 )
 
-    def policy(self) -> Policy | None:
-        """This party's policy; None for a party without data."""
+    def policy(self, dataset: str | None = None) -> Policy | None:
+        """This party's policy, for one data set where that has its own; None for a party without data."""
         if self.config.role == "compute":
             return None
+        own = self.path / f"policy.{dataset}.toml"
+        if dataset is not None and dataset in self.config.datasets and own.exists():
+            return load_policy(own)
         path = self.path / "policy.toml"
         if not path.exists():
             raise ConfigurationError(
-                f"{path} is missing: a party with data needs a policy", hint='write a policy with extends = "standard"'
+                f"{path} is missing: a party with data needs a policy",
+                hint=f"mpcstats policy use standard --party {self.path}",
             )
         return load_policy(path)
 

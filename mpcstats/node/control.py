@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,18 +16,24 @@ from typing import Any
 
 import grpc
 
-from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
+from mpcstats.errors import Divergence, FrameRejected, MpcStatsError, PartyUnreachable, SpecError
 from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
 from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
+from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entries
+from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.participation import House, Participation
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec
+from mpcstats.study.spec import canonical_json
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import caller_index
 from mpcstats.version import __version__
 from mpcstats.wire.node_pb2 import (
     CoordinatorMessage,
+    Entries,
     Finished,
+    GovernEvent,
+    GovernRequest,
     PartyMessage,
     PeerStatus,
     PingReply,
@@ -40,6 +47,8 @@ from mpcstats.wire.node_pb2 import (
     StatusRequest,
     StopReply,
     StopRequest,
+    TermsReply,
+    TermsRequest,
 )
 from mpcstats.wire.node_pb2_grpc import ControlServicer, PeerServicer, PeerStub
 
@@ -47,6 +56,7 @@ __all__ = ["CONTROL_SERVICE", "ControlService", "PeerService"]
 
 CONTROL_SERVICE = "mpcstats.v1.Control"
 _PING_SECONDS = 3.0
+_ANSWER_PIECE = 512 * 1024
 
 # Runs that one party may ask for at the same time, the waiting ones included: nobody takes all the calls of a node.
 _RUNS_PER_PARTY = 12
@@ -62,6 +72,35 @@ class PeerService(PeerServicer):
     async def Ping(self, _request: PingRequest, _context: Any) -> PingReply:
         """Name, roster and version of this party."""
         return PingReply(name=self._house.name, roster_digest=self._house.roster.digest, version=__version__)
+
+    async def Exchange(self, request: Entries, _context: Any) -> Entries:
+        """Take the caller's entries and give back what it lacks."""
+        caller = self._house.roster.names[caller_index() - 1]
+        office = self._house.office
+        if office is None:
+            return Entries(heads_json="{}")
+        try:
+            theirs = parse_heads(request.heads_json, caller)
+            await asyncio.to_thread(take_entries, office.desk, request.entries, caller)
+        except MpcStatsError as error:
+            self._house.log.error("entries_refused", code=error.code, party=error.party or caller, reason=error.message)
+            theirs = {}
+        heads = await asyncio.to_thread(office.desk.heads)
+        lacking = await asyncio.to_thread(office.desk.after, theirs, ENTRY_BATCH)
+        return Entries(heads_json=json.dumps(heads), entries=lacking)
+
+    async def Terms(self, request: TermsRequest, _context: Any) -> TermsReply:
+        """Under which terms this party would take part in an analysis."""
+        house = self._house
+        caller = house.roster.names[caller_index() - 1]
+        try:
+            if request.roster_digest != house.roster.digest:
+                raise Divergence(f"the roster here is not the one of {caller}", party=house.name)
+            terms = await asyncio.to_thread(house.site.terms, parse_spec(request.spec_json))
+        except Exception as error:
+            house.log.warning("terms_refused", party=caller, code=getattr(error, "code", type(error).__name__))
+            return TermsReply(refused=for_peer(error, house.name))
+        return TermsReply(terms_json=canonical_json(terms).decode())
 
     async def TakePart(self, _requests: Any, context: Any) -> None:
         """Take part in a run that another party coordinates."""
@@ -138,6 +177,7 @@ class ControlService(ControlServicer):
     def __init__(self, house: House, stop: Callable[[], None]) -> None:
         self._house = house
         self._stop = stop
+        self._verbs = None if house.office is None else Verbs(house)
         self._started = time.monotonic()
 
     async def Run(self, request: RunRequest, context: Any) -> None:
@@ -155,6 +195,24 @@ class ControlService(ControlServicer):
             tell(RunEvent(done=RunDone(outcome_digest=state.digest())))
         except Exception as error:
             tell(RunEvent(failure=for_operator(error)))
+        await tell.done()
+
+    async def Govern(self, request: GovernRequest, context: Any) -> None:
+        """What people do about studies, see `mpcstats.node.governance.verbs`."""
+        tell = _Teller(context)
+        try:
+            if self._verbs is None:
+                raise SpecError("this node keeps no studies")
+            arguments = json.loads(request.arguments_json)
+            answer = await self._verbs.call(request.verb, arguments, lambda text: tell(GovernEvent(progress=text)))
+            content = json.dumps(answer).encode()
+            for start in range(0, len(content), _ANSWER_PIECE):
+                tell(GovernEvent(answer=content[start : start + _ANSWER_PIECE]))
+        except Exception as error:
+            self._house.log.info(
+                "verb_failed", verb=request.verb[:40], code=getattr(error, "code", type(error).__name__)
+            )
+            tell(GovernEvent(failure=for_operator(error)))
         await tell.done()
 
     async def Status(self, _request: StatusRequest, _context: Any) -> StatusReply:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ import grpc
 from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError, PartyUnreachable
 from mpcstats.node.config import RunConfig
 from mpcstats.node.failures import for_peer, from_peer_failure
+from mpcstats.node.governance.permit import Permit
 from mpcstats.node.participation import (
     RUN_ID_BYTES,
     House,
@@ -37,7 +39,7 @@ from mpcstats.version import __version__
 from mpcstats.wire.node_pb2 import Accepted, Begin, CoordinatorMessage, PartyMessage, Reserve
 from mpcstats.wire.node_pb2_grpc import PeerStub
 
-__all__ = ["ECHO_SECONDS", "coordinate"]
+__all__ = ["ECHO_SECONDS", "Errand", "coordinate"]
 
 Progress = Callable[[str], None]
 
@@ -50,7 +52,28 @@ _FAREWELL_SECONDS = 1.0
 _CONNECT_SECONDS = 3.0
 
 
-async def coordinate(house: House, spec: AnalysisSpec, progress: Progress) -> Outcome:
+@dataclass(frozen=True)
+class Errand:
+    """The step of an approved study that a run is; empty: an analysis that needs no approval.
+
+    Attributes
+    ----------
+    study : str
+        Id (hex).
+    phase : "whole", "compute" or "release"
+    occurrence : str
+        When the run was due, of a schedule.
+    sealed_run : str
+        Of "release": the run that is opened (hex).
+    """
+
+    study: str = ""
+    phase: str = "whole"
+    occurrence: str = ""
+    sealed_run: str = ""
+
+
+async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, errand: Errand = Errand()) -> Outcome:
     """Run an analysis with all parties.
 
     Raises
@@ -66,6 +89,7 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress) -> Ou
         plan_json=plan_to_json(plan),
         roster_digest=house.roster.digest,
         version=__version__,
+        **asdict(errand),
     )
     own = Participation(house, house.name)
     try:
@@ -80,7 +104,7 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress) -> Ou
                 else:
                     seats[name] = await stack.enter_async_context(_seat(house, number, name))
                     accepted[name] = await seats[name].reserve(request, _queued(progress, name))
-            begin = _begin(house, request.run_id, spec, plan, accepted)
+            begin = _begin(house, own.permit, request.run_id, spec, plan, accepted)
             own.check_begin(begin)
             progress("all parties accepted")
             await _together([seat.begin(begin) for seat in seats.values()])
@@ -91,7 +115,9 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress) -> Ou
     return outcome
 
 
-def _begin(house: House, run_id: bytes, spec: AnalysisSpec, plan: Plan, accepted: dict[str, Accepted]) -> Begin:
+def _begin(
+    house: House, permit: Permit | None, run_id: bytes, spec: AnalysisSpec, plan: Plan, accepted: dict[str, Accepted]
+) -> Begin:
     """Put the parties' answers together."""
     by_party: dict[str, DisclosureRules] = {}
     for name, answer in accepted.items():
@@ -108,7 +134,7 @@ def _begin(house: House, run_id: bytes, spec: AnalysisSpec, plan: Plan, accepted
     return Begin(
         session_id=secrets.token_bytes(SESSION_ID_BYTES),
         rules_json=rules_to_json(rules),
-        study_digest=study_digest(run_id, spec, plan, rules, house.roster),
+        study_digest=study_digest(run_id, spec, plan, rules, house.roster, permit),
     )
 
 

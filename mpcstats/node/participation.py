@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
@@ -21,8 +22,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError
+from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError, NotApproved
 from mpcstats.node.config import RunConfig
+from mpcstats.node.governance.office import Office
+from mpcstats.node.governance.permit import Permit
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log, where_from
@@ -62,6 +65,8 @@ class House:
     """Folder for what interrupted runs need not do again."""
     ledger: ReleaseLedger | None = None
     """Released counts."""
+    office: Office | None = None
+    """Studies; without it only what needs no approval runs."""
 
 
 class Participation:
@@ -85,6 +90,9 @@ class Participation:
         self._log = house.log
         self._channel: GrpcChannel | None = None
         self._failure: BaseException | None = None
+        self._began = False
+        self.permit: Permit | None = None
+        """The approved study that the run belongs to; set by `reserve`."""
 
     async def __aenter__(self) -> Participation:
         return self
@@ -115,8 +123,11 @@ class Participation:
         proposed = plan_from_json(request.plan_json, self._coordinator)
         if not isinstance(proposed, analysis_of(self._spec).plan_type):
             raise FrameRejected("sent the plan of another analysis", party=self._coordinator)
-        self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset)
+        self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset, study=request.study)
         house.site.check_permission(self._spec)
+        self.permit = await self._permission(request)
+        if house.office is not None:
+            await asyncio.to_thread(house.office.check_budget, house.site.policy(self._spec), self._spec.dataset)
         if house.jobs.busy:
             self._log.info("queued", behind=house.jobs.current)
             on_queued()
@@ -131,6 +142,8 @@ class Participation:
                 hint="compare dictionary and variant list (bim file, or the data set's variants) of the two parties; "
                 "where genotypes differ: mpcstats variants make",
             )
+        if self.permit is not None:
+            self.permit.check_plan(self._prepared.plan)
         rules = self._prepared.rules
         return Accepted(
             rules_json="" if rules is None else canonical_json(asdict(rules)).decode(),
@@ -155,7 +168,11 @@ class Participation:
             raise Divergence("begins with the rules of other parties than the roster's", party=self._coordinator)
         if self._prepared.rules is not None and rules[house.name] != self._prepared.rules:
             raise Divergence("begins with rules that are not this party's", party=self._coordinator)
-        own = study_digest(self._request.run_id, self._spec, self._prepared.plan, rules, house.roster)
+        if self.permit is not None:
+            self.permit.check_rules(rules)
+        else:
+            house.site.check_unapproved(self._spec, strictest(rules)[0])
+        own = study_digest(self._request.run_id, self._spec, self._prepared.plan, rules, house.roster, self.permit)
         if own != request.study_digest:
             raise Divergence("begins another study than the one it asked for", party=self._coordinator)
         self._rules = rules
@@ -169,7 +186,10 @@ class Participation:
             Names the party at fault.
         """
         house = self._house
-        effective, owner = strictest(self._rules)
+        # where a study was approved, the rules of that day are in force: nobody has become stricter since
+        effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
+        await self._note("running")
+        self._began = True
         async with house.network.session(request.session_id, patience_seconds=house.limits.patience_seconds) as channel:
             self._channel = channel
             await channel.wait_attached()
@@ -190,10 +210,46 @@ class Participation:
                 results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
                 ledger=house.ledger,
                 people=self._prepared.people,
+                approved=None if self.permit is None else self.permit.manifest,
             )
+        await self._note_result(outcome)
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
         return outcome
+
+    async def _permission(self, request: Reserve) -> Permit | None:
+        """The approved study that the request belongs to; None where it names none and needs none."""
+        house = self._house
+        if not request.study:
+            house.site.check_unapproved(self._spec, None)
+            return None
+        if house.office is None:
+            raise NotApproved("this node keeps no studies", party=house.name)
+        permit = await house.office.permit(request, self._coordinator)
+        permit.check_request(self._spec, house.roster)
+        return permit
+
+    async def _note(self, state: str, **detail: Any) -> None:
+        """Write this run down in the office's diary."""
+        office, permit = self._house.office, self.permit
+        if office is not None:
+            study, occurrence = ("", "") if permit is None else (permit.study, permit.occurrence)
+            detail |= {"dataset": self._spec.dataset, "analysis": self._spec.type}
+            await asyncio.to_thread(
+                functools.partial(office.note_run, self._request.run_id.hex(), study, state, occurrence, **detail)
+            )
+
+    async def _note_result(self, outcome: Outcome) -> None:
+        """Write down that the run ended, and keep a released result of a study."""
+        await self._note("released", rounds=outcome.run["rounds"])
+        office, permit = self._house.office, self.permit
+        if office is None or permit is None:
+            return
+        if self._house.name in permit.lock.recipients:
+            await asyncio.to_thread(office.keep_result, permit.run, outcome)
+        body = {"run": permit.run, "occurrence": permit.occurrence, "session": outcome.run["study_digest"]}
+        for action in ("computed", "released"):
+            await asyncio.to_thread(office.desk.write, action, permit.study, body)
 
     async def stop(self, error: MpcStatsError) -> None:
         """End a run from outside: what waits in it raises `error`, and the other parties are told."""
@@ -203,6 +259,11 @@ class Participation:
     def log_failure(self, error: BaseException) -> None:
         """Write down why the run did not happen, with all that may be known in this house."""
         self._failure = error
+        office = self._house.office
+        if office is not None and self._began:
+            office.note_run(
+                self._request.run_id.hex(), "", "failed", error=getattr(error, "code", type(error).__name__)
+            )
         if isinstance(error, MpcStatsError):
             self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
         elif isinstance(error, asyncio.CancelledError):
@@ -247,11 +308,17 @@ def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[
 
 
 def study_digest(
-    run_id: bytes, spec: AnalysisSpec, plan: Plan, rules: dict[str, DisclosureRules], roster: Roster
+    run_id: bytes,
+    spec: AnalysisSpec,
+    plan: Plan,
+    rules: dict[str, DisclosureRules],
+    roster: Roster,
+    permit: Permit | None = None,
 ) -> bytes:
     """SHA-256 over everything the parties agreed on (32 bytes); it enters the session's keys."""
     return digest(
         {
+            "study": None if permit is None else permit.digest_parts(),
             "run_id": run_id.hex(),
             "spec": spec.model_dump(mode="json"),
             "plan": plan_to_plain(plan),

@@ -19,19 +19,24 @@ import grpc
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
+from mpcstats.node.governance.courier import Courier
+from mpcstats.node.governance.desk import Desk
+from mpcstats.node.governance.office import Office
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log
 from mpcstats.node.memory import give_memory_back
 from mpcstats.node.participation import House
+from mpcstats.node.roster import Roster
 from mpcstats.node.site import Site
+from mpcstats.node.state.database import Database
 from mpcstats.node.stderr_watch import watch_stderr
 from mpcstats.transport.callers import CallerCheck
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.transport.tls import fingerprint, server_credentials, server_options
 from mpcstats.version import __version__
-from mpcstats.wire.node_pb2_grpc import add_ControlServicer_to_server, add_PeerServicer_to_server
+from mpcstats.wire.node_pb2_grpc import PeerStub, add_ControlServicer_to_server, add_PeerServicer_to_server
 
 __all__ = ["GRACE_SECONDS", "run_node", "serve"]
 
@@ -84,7 +89,8 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     forget_old(scratch)
     ledger = ReleaseLedger(directory.ledger_file, config.name)
     site, jobs = Site(directory), Jobs(config.name)
-    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger)
+    office = open_office(directory, roster, log)
+    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
     stop = asyncio.Event()
     check = CallerCheck(
         fingerprint(identity.certificate_pem),
@@ -109,6 +115,9 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await server.start()
+    stubs = {peer.name: PeerStub(network.channel_to(peer.index)) for peer in peers}  # type: ignore[no-untyped-call]
+    office.courier = Courier(office.desk, stubs, log)
+    exchange = asyncio.create_task(office.courier.run())
     log.info(
         "ready",
         listen=config.network.listen,
@@ -123,9 +132,20 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         signal.signal(number, signal.SIG_IGN)
     log.info("stopping", busy=house.jobs.busy)
     finished = await house.jobs.drain(GRACE_SECONDS)
+    exchange.cancel()
+    await asyncio.gather(exchange, return_exceptions=True)
     await server.stop(1.0)
     await network.close()
+    office.desk.database.close()
     log.info("stopped", finished=finished)
+
+
+def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:
+    """The studies of a party: its database, and the rosters it has used."""
+    name = directory.config.name
+    database = Database(directory.state_url, name)
+    desk = Desk(database, roster, name, directory.signing_key(), earlier=directory.earlier_rosters())
+    return Office(directory, desk, log)
 
 
 def forget_old(scratch: Path) -> None:

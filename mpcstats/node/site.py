@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasource import Dataset, load, load_genotypes
+from mpcstats.node.governance.permit import check_unapproved
 from mpcstats.node.ledger import Snapshot
 from mpcstats.node.memory import trim
+from mpcstats.node.plan_codec import plan_to_plain
 from mpcstats.node.preparation import Preparation, people_of, prepare_with_report
 from mpcstats.node.study_list import read_study_list
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
-from mpcstats.study.plan import make_plan
-from mpcstats.study.spec import AnalysisSpec
+from mpcstats.study.plan import columns_used, make_plan
+from mpcstats.study.policy import Policy
+from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.types import DisclosureRules
 
 __all__ = ["Prepared", "Site"]
@@ -52,9 +56,9 @@ class Site:
         Raises
         ------
         NotPermitted
-            The party's policy does not list the analysis.
+            The party's policy does not list the analysis, or not a column it reads.
         """
-        policy = self._directory.policy()
+        policy = self.policy(spec)
         if policy is None:
             return None
         if spec.type not in policy.analyses:
@@ -63,7 +67,39 @@ class Site:
                 party=self._name,
                 hint=f"analyses = [...] in {self._directory.path / 'policy.toml'}",
             )
+        policy.columns.check(columns_used(spec), self._name)
         return policy.rules
+
+    def policy(self, spec: AnalysisSpec) -> Policy | None:
+        """This party's policy for a request's data set; None for a party without data."""
+        return self._directory.policy(spec.dataset)
+
+    def check_unapproved(self, spec: AnalysisSpec, rules: DisclosureRules | None) -> None:
+        """Whether this party takes part without an approved study, see `mpcstats.node.governance.permit`."""
+        check_unapproved(self.policy(spec), spec, rules, self._name)
+
+    def terms(self, spec: AnalysisSpec) -> dict[str, Any]:
+        """Under which terms this party takes part in an analysis; for the plan of a study. Plain values.
+
+        Raises
+        ------
+        NotPermitted, SpecError
+            It would not.
+        """
+        rules, policy = self.check_permission(spec), self.policy(spec)
+        if rules is None or policy is None:
+            return {"role": "compute"}
+        plan = self.make_plan(spec)
+        return {
+            "role": "data",
+            "rules": asdict(rules),
+            "policy": policy.digest,
+            "dictionary": plan.dictionary,
+            "plan": digest(plan_to_plain(plan)).hex(),
+            "approval": {"needed": policy.approval.needed, "rule": policy.approval.rule, "auto": policy.approval.auto},
+            "release": policy.release.rule,
+            "runs_per_month": policy.budget.runs_per_month,
+        }
 
     def make_plan(self, spec: AnalysisSpec) -> Plan:
         """Fit the request to this party's copy of the dictionary.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,44 @@ class NodeClient:
                 elif kind == "done" and hashlib.sha256(content).digest() == event.done.outcome_digest:
                     return outcome_from_bytes(content)
         raise FrameRejected("the outcome is not complete", party=self.name)
+
+    def govern(
+        self, verb: str, progress: Callable[[str], None] = lambda text: None, **arguments: Any
+    ) -> dict[str, Any]:
+        """Do something about studies, see `mpcstats.node.governance.verbs`.
+
+        Parameters
+        ----------
+        verb : str
+            Such as "inbox" or "propose".
+        arguments
+            Plain JSON values.
+
+        Raises
+        ------
+        MpcStatsError
+            The error that the verb ended with, of the class it had at the node.
+        """
+        from mpcstats.node.failures import from_operator_failure
+        from mpcstats.wire.node_pb2 import GovernRequest
+
+        content = bytearray()
+        with self._stub() as stub:
+            # bounded by the node: every wait of a verb is
+            for event in stub.Govern(GovernRequest(verb=verb, arguments_json=json.dumps(arguments))):
+                kind = event.WhichOneof("content")
+                if kind == "progress":
+                    progress(event.progress)
+                elif kind == "answer":
+                    content += event.answer
+                elif kind == "failure":
+                    raise from_operator_failure(event.failure)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            raise FrameRejected("the answer is not complete", party=self.name) from None
+        assert isinstance(answer, dict)
+        return answer
 
     def status(self) -> dict[str, Any]:
         """The state of the node and of its connections, as plain values."""

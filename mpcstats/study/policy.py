@@ -1,56 +1,53 @@
-"""What a party lets out: presets, its own `policy.toml`, and the strictest of all parties."""
+"""What a party lets out, and who decides there: presets, its own `policy.toml`, and the strictest of all parties.
+
+    apiVersion = "mpcstats/v1"
+    kind = "Policy"
+    extends = "standard"
+    analyses = ["count", "kaplan-meier"]       # all registered ones unless listed
+
+    [columns]
+    allow = ["age", "sex", "time", "status"]   # all of the dictionary unless listed
+    never = ["postcode"]
+
+    [disclosure]
+    minimum_count = 15                         # own values in place of the preset's
+
+    [approval]
+    people = ["dpo@westbay.example", "steward@westbay.example"]
+    rule = "all"                               # any, all, 2-of, 3-of, ...
+    two_person = true                          # at least two people, and nobody decides about an own proposal
+    auto = ["count with minimum_count >= 50"]  # what needs nobody; "*" is everything
+
+    [release]
+    rule = "manual"                            # or "auto": a result that passed all checks needs nobody
+
+    [budget]
+    runs_per_month = 50                        # of a data set; no limit unless given
+
+`policy.NAME.toml` beside it is the policy of data set NAME.
+"""
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.errors import ConfigurationError, NotPermitted, SpecError
 from mpcstats.study.analyses import ANALYSES
+from mpcstats.study.canonical import document_digest
+from mpcstats.study.presets import PRESETS
 from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
 
 __all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # Everything exact: for embedded sessions on one's own or public data.
-    "open": {
-        "minimum_count": 0,
-        "rounding_base": 1,
-        "step_minimum": 1,
-        "at_risk_floor": 0,
-        "time_grid": 1,
-        "exact_curve": True,
-        "minimum_parties": 1,
-        "association_minimum_people": 0,
-        "minimum_allele_count": 0,
-        "all_variants": True,
-        "hits_log10_p": 0,
-        "allele_counts": True,
-        "small_remainders": True,
-        "events_per_parameter": 0,
-    },
-    # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
-    "standard": {
-        "minimum_count": 11,
-        "rounding_base": 5,
-        "step_minimum": 5,
-        "at_risk_floor": 11,
-        "time_grid": 30,
-        "exact_curve": False,
-        "minimum_parties": 3,
-        "association_minimum_people": 500,
-        "minimum_allele_count": 20,
-        "all_variants": False,
-        "hits_log10_p": 5,
-        "allele_counts": False,
-        "small_remainders": False,
-        "events_per_parameter": 10,
-    },
-}
+_AUTO = re.compile(r"(?P<analysis>\*|[a-z0-9-]+)(?: with (?P<rule>[a-z_0-9]+) ?>= ?(?P<least>[0-9]{1,9}))?")
+_SEVERAL = re.compile(r"([1-9][0-9]?)-of")
 
 
 class _Disclosure(BaseModel):
@@ -71,16 +68,124 @@ class _Disclosure(BaseModel):
     events_per_parameter: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
 
 
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Columns(_Section):
+    """Columns that analyses may read."""
+
+    allow: tuple[str, ...] | None = None
+    never: tuple[str, ...] = ()
+
+    def check(self, columns: Sequence[str], party: str) -> None:
+        """Refuse columns that are not allowed.
+
+        Raises
+        ------
+        NotPermitted
+            Names the first one.
+        """
+        for column in columns:
+            if column in self.never or (self.allow is not None and column not in self.allow):
+                raise NotPermitted(
+                    f"the policy does not allow the column {column!r}", party=party, hint="[columns] in policy.toml"
+                )
+
+
+class Approval(_Section):
+    """Who decides about studies at this party."""
+
+    people: tuple[str, ...] = ()
+    rule: str = "any"
+    two_person: bool = False
+    auto: tuple[str, ...] = ()
+
+    @field_validator("rule")
+    @classmethod
+    def _known_rule(cls, rule: str) -> str:
+        if rule not in {"any", "all"} and not _SEVERAL.fullmatch(rule):
+            raise ValueError('must be "any", "all" or a number such as "2-of"')
+        return rule
+
+    @field_validator("auto")
+    @classmethod
+    def _known_auto(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for text in rules:
+            match = _AUTO.fullmatch(text)
+            if match is None or (match["analysis"] != "*" and match["analysis"] not in ANALYSES):
+                raise ValueError(f"{text!r} is not an analysis, or 'ANALYSIS with RULE >= NUMBER'")
+            if match["rule"] is not None and match["rule"] not in _Disclosure.model_fields:
+                raise ValueError(f"there is no rule {match['rule']!r}")
+        return rules
+
+    @model_validator(mode="after")
+    def _enough_people(self) -> Approval:
+        if len(set(self.people)) < len(self.people):
+            raise ValueError("a person is listed twice")
+        if self.people and self.needed > len(self.people):
+            raise ValueError(f"{self.needed} people must approve and {len(self.people)} are listed")
+        return self
+
+    @property
+    def needed(self) -> int:
+        """How many people must approve."""
+        several = _SEVERAL.fullmatch(self.rule)
+        count = int(several[1]) if several else len(self.people) if self.rule == "all" else 1
+        return max(count, 2 if self.two_person else 1)
+
+    def needs_nobody(self, analysis: str, rules: DisclosureRules) -> bool:
+        """Whether an analysis under these effective rules is approved beforehand."""
+        for text in self.auto:
+            match = _AUTO.fullmatch(text)
+            if match is None or match["analysis"] not in {"*", analysis}:
+                continue
+            if match["rule"] is None or getattr(rules, match["rule"]) >= int(match["least"]):
+                return True
+        return False
+
+
+class Release(_Section):
+    """When a result leaves."""
+
+    rule: Literal["manual", "auto"] = "manual"
+
+
+class Budget(_Section):
+    """How much may be asked."""
+
+    runs_per_month: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+
+
 class Policy(BaseModel):
-    """One party's policy: which analyses may run on its data, and the rules for what leaves."""
+    """One party's policy: which analyses may run on its data, who approves, and the rules for what leaves."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
     kind: Literal["Policy"] = "Policy"
-    extends: Literal["open", "standard"] = "standard"
+    extends: str = "standard"
     note: str = ""
     analyses: tuple[str, ...] = Field(default_factory=lambda: tuple(ANALYSES))
+    columns: Columns = Columns()
     disclosure: _Disclosure = _Disclosure()
+    approval: Approval = Approval()
+    release: Release = Release()
+    budget: Budget = Budget()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _open_to_all(cls, plain: Any) -> Any:
+        """Under `open`, for one's own or public data, nobody is asked unless the policy says who."""
+        if isinstance(plain, dict) and plain.get("extends") == "open":
+            return {"approval": {"auto": ["*"]}, "release": {"rule": "auto"}, **plain}
+        return plain
+
+    @field_validator("extends")
+    @classmethod
+    def _preset(cls, name: str) -> str:
+        if name not in PRESETS:
+            raise ValueError(f"no preset is called {name!r}; presets: {', '.join(PRESETS)}")
+        return name
 
     @field_validator("analyses")
     @classmethod
@@ -95,6 +200,11 @@ class Policy(BaseModel):
         """The preset with this party's own values on top."""
         own = self.disclosure.model_dump(exclude_none=True)
         return DisclosureRules(**{**PRESETS[self.extends], **own})
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content (hex)."""
+        return document_digest("policy", {**self.model_dump(mode="json"), "rules": asdict(self.rules)}).hex()
 
     @classmethod
     def preset(cls, name: str) -> Policy:

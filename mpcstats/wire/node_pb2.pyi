@@ -44,18 +44,50 @@ class CoordinatorMessage(_message.Message):
     def __init__(self, reserve: _Optional[_Union[Reserve, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., cancelled: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("run_id", "spec_json", "plan_json", "roster_digest", "version")
+    __slots__ = ("run_id", "spec_json", "plan_json", "roster_digest", "version", "study", "phase", "occurrence", "sealed_run")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     PLAN_JSON_FIELD_NUMBER: _ClassVar[int]
     ROSTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    STUDY_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_RUN_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     spec_json: str
     plan_json: str
     roster_digest: bytes
     version: str
-    def __init__(self, run_id: _Optional[bytes] = ..., spec_json: _Optional[str] = ..., plan_json: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ...) -> None: ...
+    study: str
+    phase: str
+    occurrence: str
+    sealed_run: str
+    def __init__(self, run_id: _Optional[bytes] = ..., spec_json: _Optional[str] = ..., plan_json: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ..., study: _Optional[str] = ..., phase: _Optional[str] = ..., occurrence: _Optional[str] = ..., sealed_run: _Optional[str] = ...) -> None: ...
+
+class Entries(_message.Message):
+    __slots__ = ("heads_json", "entries")
+    HEADS_JSON_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    heads_json: str
+    entries: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, heads_json: _Optional[str] = ..., entries: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class TermsRequest(_message.Message):
+    __slots__ = ("spec_json", "roster_digest")
+    SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    spec_json: str
+    roster_digest: bytes
+    def __init__(self, spec_json: _Optional[str] = ..., roster_digest: _Optional[bytes] = ...) -> None: ...
+
+class TermsReply(_message.Message):
+    __slots__ = ("terms_json", "refused")
+    TERMS_JSON_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    terms_json: str
+    refused: Failure
+    def __init__(self, terms_json: _Optional[str] = ..., refused: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Begin(_message.Message):
     __slots__ = ("session_id", "rules_json", "study_digest")
@@ -106,6 +138,24 @@ class RunRequest(_message.Message):
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     spec_json: str
     def __init__(self, spec_json: _Optional[str] = ...) -> None: ...
+
+class GovernRequest(_message.Message):
+    __slots__ = ("verb", "arguments_json")
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_JSON_FIELD_NUMBER: _ClassVar[int]
+    verb: str
+    arguments_json: str
+    def __init__(self, verb: _Optional[str] = ..., arguments_json: _Optional[str] = ...) -> None: ...
+
+class GovernEvent(_message.Message):
+    __slots__ = ("progress", "answer", "failure")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    progress: str
+    answer: bytes
+    failure: Failure
+    def __init__(self, progress: _Optional[str] = ..., answer: _Optional[bytes] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class RunEvent(_message.Message):
     __slots__ = ("progress", "outcome", "done", "failure")

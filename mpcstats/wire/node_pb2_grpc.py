@@ -46,6 +46,16 @@ class PeerStub:
                 request_serializer=mpcstats_dot_v1_dot_node__pb2.CoordinatorMessage.SerializeToString,
                 response_deserializer=mpcstats_dot_v1_dot_node__pb2.PartyMessage.FromString,
                 _registered_method=True)
+        self.Exchange = channel.unary_unary(
+                '/mpcstats.v1.Peer/Exchange',
+                request_serializer=mpcstats_dot_v1_dot_node__pb2.Entries.SerializeToString,
+                response_deserializer=mpcstats_dot_v1_dot_node__pb2.Entries.FromString,
+                _registered_method=True)
+        self.Terms = channel.unary_unary(
+                '/mpcstats.v1.Peer/Terms',
+                request_serializer=mpcstats_dot_v1_dot_node__pb2.TermsRequest.SerializeToString,
+                response_deserializer=mpcstats_dot_v1_dot_node__pb2.TermsReply.FromString,
+                _registered_method=True)
 
 
 class PeerServicer:
@@ -68,6 +78,21 @@ class PeerServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Exchange(self, request, context):
+        """Signed entries about studies, in both directions: what the caller believes this party lacks, and back what the
+        caller lacks. Repeated until both have the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Terms(self, request, context):
+        """The terms under which this party would take part in an analysis, for the plan of a study.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PeerServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +105,16 @@ def add_PeerServicer_to_server(servicer, server):
                     servicer.TakePart,
                     request_deserializer=mpcstats_dot_v1_dot_node__pb2.CoordinatorMessage.FromString,
                     response_serializer=mpcstats_dot_v1_dot_node__pb2.PartyMessage.SerializeToString,
+            ),
+            'Exchange': grpc.unary_unary_rpc_method_handler(
+                    servicer.Exchange,
+                    request_deserializer=mpcstats_dot_v1_dot_node__pb2.Entries.FromString,
+                    response_serializer=mpcstats_dot_v1_dot_node__pb2.Entries.SerializeToString,
+            ),
+            'Terms': grpc.unary_unary_rpc_method_handler(
+                    servicer.Terms,
+                    request_deserializer=mpcstats_dot_v1_dot_node__pb2.TermsRequest.FromString,
+                    response_serializer=mpcstats_dot_v1_dot_node__pb2.TermsReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -147,6 +182,60 @@ class Peer:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def Exchange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcstats.v1.Peer/Exchange',
+            mpcstats_dot_v1_dot_node__pb2.Entries.SerializeToString,
+            mpcstats_dot_v1_dot_node__pb2.Entries.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Terms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/mpcstats.v1.Peer/Terms',
+            mpcstats_dot_v1_dot_node__pb2.TermsRequest.SerializeToString,
+            mpcstats_dot_v1_dot_node__pb2.TermsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ControlStub:
     """Between an operator (or a statistician's session) and the own node. The caller holds the node's own key.
@@ -167,6 +256,11 @@ class ControlStub:
                 '/mpcstats.v1.Control/Status',
                 request_serializer=mpcstats_dot_v1_dot_node__pb2.StatusRequest.SerializeToString,
                 response_deserializer=mpcstats_dot_v1_dot_node__pb2.StatusReply.FromString,
+                _registered_method=True)
+        self.Govern = channel.unary_stream(
+                '/mpcstats.v1.Control/Govern',
+                request_serializer=mpcstats_dot_v1_dot_node__pb2.GovernRequest.SerializeToString,
+                response_deserializer=mpcstats_dot_v1_dot_node__pb2.GovernEvent.FromString,
                 _registered_method=True)
         self.Stop = channel.unary_unary(
                 '/mpcstats.v1.Control/Stop',
@@ -193,6 +287,13 @@ class ControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Govern(self, request, context):
+        """What people do about studies: propose, approve, release, ... The stream ends with an answer or with a failure.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Stop(self, request, context):
         """Stop this node: no new runs, the current one may finish, then the process ends.
         """
@@ -212,6 +313,11 @@ def add_ControlServicer_to_server(servicer, server):
                     servicer.Status,
                     request_deserializer=mpcstats_dot_v1_dot_node__pb2.StatusRequest.FromString,
                     response_serializer=mpcstats_dot_v1_dot_node__pb2.StatusReply.SerializeToString,
+            ),
+            'Govern': grpc.unary_stream_rpc_method_handler(
+                    servicer.Govern,
+                    request_deserializer=mpcstats_dot_v1_dot_node__pb2.GovernRequest.FromString,
+                    response_serializer=mpcstats_dot_v1_dot_node__pb2.GovernEvent.SerializeToString,
             ),
             'Stop': grpc.unary_unary_rpc_method_handler(
                     servicer.Stop,
@@ -274,6 +380,33 @@ class Control:
             '/mpcstats.v1.Control/Status',
             mpcstats_dot_v1_dot_node__pb2.StatusRequest.SerializeToString,
             mpcstats_dot_v1_dot_node__pb2.StatusReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Govern(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/mpcstats.v1.Control/Govern',
+            mpcstats_dot_v1_dot_node__pb2.GovernRequest.SerializeToString,
+            mpcstats_dot_v1_dot_node__pb2.GovernEvent.FromString,
             options,
             channel_credentials,
             insecure,

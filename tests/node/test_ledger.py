@@ -195,6 +195,7 @@ def test_nodes_remember_over_restarts(tmp_path: Path) -> None:
     dictionary = '[[column]]\nname = "age"\ntype = "integer"\nrange = [0, 120]\n'
     header = 'apiVersion = "mpcstats/v1"\nkind = "Dictionary"\nid = "test"\nversion = 1\n'
     policy = 'apiVersion = "mpcstats/v1"\nkind = "Policy"\nextends = "standard"\n[disclosure]\nminimum_parties = 2\n'
+    policy += '[approval]\nauto = ["*"]\n'
     files = PartyFiles(datasets={"main": {"table": "cohort.csv", "dictionary": "dictionary.toml"}}, policy=policy)
     parties = {"alpha": files, "beta": files, "gamma": PartyFiles(role="compute")}
     directories = make_party_directories(tmp_path, parties)

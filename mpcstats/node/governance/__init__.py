@@ -1,0 +1,1 @@
+"""Studies at a node: entries kept and exchanged, people's statements, approvals, and what may run."""

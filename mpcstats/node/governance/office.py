@@ -1,0 +1,303 @@
+"""What a node does about studies: decisions of its people and of its policy, permits for runs, its diary of runs."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from mpcstats.errors import FrameRejected, MpcStatsError, NotApproved, NotPermitted, SpecError
+from mpcstats.node.config import PartyDirectory
+from mpcstats.node.governance.courier import Courier
+from mpcstats.node.governance.desk import Desk
+from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
+from mpcstats.node.governance.permit import Permit, Phase
+from mpcstats.node.logs import Log
+from mpcstats.node.state.tables import RunRow, StatementRow
+from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.outcome_codec import outcome_pieces
+from mpcstats.study.canonical import canonical_bytes, moment
+from mpcstats.study.entries import SignedEntry
+from mpcstats.study.lifecycle import StudyState
+from mpcstats.study.policy import Approval, Policy
+from mpcstats.wire.node_pb2 import Reserve
+
+__all__ = ["Office"]
+
+_DECISIONS = {"approval": {"approve", "reject"}, "release": {"release", "withhold"}}
+
+
+class Office:
+    """The governance of one party.
+
+    Parameters
+    ----------
+    directory : PartyDirectory
+    desk : Desk
+    log : Log
+
+    Attributes
+    ----------
+    courier : Courier or None
+        Set when the node serves.
+    """
+
+    def __init__(self, directory: PartyDirectory, desk: Desk, log: Log) -> None:
+        self.directory, self.desk, self.log = directory, desk, log
+        self.courier: Courier | None = None
+        desk.on_entry.append(self._noted)
+
+    @property
+    def party(self) -> str:
+        """This party."""
+        return self.desk.party
+
+    def policy(self, state: StudyState) -> Policy | None:
+        """This party's policy for a study; None without data."""
+        return self.directory.policy(state.proposal.lock.request.dataset)
+
+    # --- decisions --------------------------------------------------------------------------------------------------
+
+    def decide(self, study: str, decision: str, reason: str, statement: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Take down what somebody at this party decides; the policy's rule makes the party's decision of it.
+
+        Parameters
+        ----------
+        decision : "approve", "reject", "release" or "withhold"
+        statement : mapping, optional
+            `SignedStatement`; where the policy names people. A no of one person is the party's.
+
+        Returns
+        -------
+        dict
+            people so far, people needed, and the party's entry when this decided.
+        """
+        subject = next(name for name, known in _DECISIONS.items() if decision in known)
+        state = self.desk.study(study)
+        if subject == "release":
+            run = state.latest
+            if run is None:
+                raise NotApproved(f"study {state.proposal.name} has no result yet", hint="mpcstats study run")
+            subject = f"release {run.run}"
+        self._check_due(state, decision)
+        policy = self.policy(state)
+        approval = Approval() if policy is None else policy.approval
+        if not approval.people:
+            return self._act(state, decision, subject, reason, [], OPERATOR) | {"people": [OPERATOR], "needed": 1}
+        signed = self._statement(statement, state, subject, decision, approval)
+        said = self._keep(state.id, subject, signed)
+        agreeing = [other for other in said if other.statement.decision == decision]
+        people = [other.statement.person for other in agreeing]
+        no = decision in {"reject", "withhold"}
+        done: dict[str, Any] = {}
+        if no or len(agreeing) >= approval.needed:
+            done = self._act(state, decision, subject, reason, agreeing, ", ".join(people))
+        return done | {"people": people, "needed": 1 if no else approval.needed}
+
+    def _check_due(self, state: StudyState, decision: str) -> None:
+        state.require_open()
+        if decision in {"approve", "reject"}:
+            if self.party in state.decisions and decision == "approve" and self.party in state.approvals:
+                raise SpecError(f"{self.party} has approved study {state.proposal.name}", party=self.party)
+            return
+        run = state.latest
+        status = "" if run is None else state.status_of(run)
+        if status != "computed":
+            raise NotApproved(f"study {state.proposal.name} has no sealed result: it is {status or state.status}")
+
+    def _statement(
+        self, statement: Mapping[str, Any] | None, state: StudyState, subject: str, decision: str, approval: Approval
+    ) -> SignedStatement:
+        people = ", ".join(approval.people)
+        if statement is None:
+            raise NotPermitted(
+                f"the policy names who decides: {people}",
+                party=self.party,
+                hint="mpcstats study approve ... --as PERSON",
+            )
+        signed = SignedStatement.model_validate(statement)
+        said = signed.statement
+        if (said.study, said.subject, said.decision) != (state.id, subject, decision):
+            raise SpecError("the statement is about something else", party=self.party)
+        check_statement(self.directory.path, signed, self.party, approval.people)
+        principal = str(state.proposal.study["principal"])
+        if approval.two_person and said.person in {principal, state.proposed.person}:
+            raise NotPermitted(
+                f"{said.person} proposed the study, and nobody decides about an own proposal (two_person)",
+                party=self.party,
+            )
+        return signed
+
+    def _keep(self, study: str, subject: str, signed: SignedStatement) -> list[SignedStatement]:
+        """Keep a statement; the last one of each person on this subject."""
+        from sqlalchemy import select
+
+        said = signed.statement
+        query = select(StatementRow).where(StatementRow.study == study, StatementRow.subject == subject)
+        with self.desk.database.transaction() as session:
+            rows = session.execute(query.order_by(StatementRow.key)).scalars().all()
+            attempt = 1 + sum(row.person == said.person for row in rows)
+            session.add(
+                StatementRow(
+                    study=study,
+                    subject=subject,
+                    person=said.person,
+                    attempt=attempt,
+                    decision=said.decision,
+                    document=canonical_bytes(signed).decode(),
+                )
+            )
+        known = [SignedStatement.model_validate(json.loads(row.document)) for row in rows] + [signed]
+        return list({other.statement.person: other for other in known}.values())
+
+    def _act(
+        self,
+        state: StudyState,
+        decision: str,
+        subject: str,
+        reason: str,
+        said: list[SignedStatement],
+        person: str,
+    ) -> dict[str, Any]:
+        policy = self.policy(state)
+        body: dict[str, Any] = {"statements": [one.model_dump(mode="json") for one in said]}
+        if policy is not None:
+            body["policy"] = policy.digest
+        if reason:
+            body["reason"] = reason
+        if subject.startswith("release "):
+            body["run"] = subject.removeprefix("release ")
+        signed = self.desk.write(cast(Any, decision), state.id, body, person)
+        return {"entry": signed.digest}
+
+    # --- by itself --------------------------------------------------------------------------------------------------
+
+    def _noted(self, signed: SignedEntry) -> None:
+        """A new entry: what the policy has approved beforehand is approved now."""
+        entry = signed.entry
+        self.log.info("entry", action=entry.action, party=entry.party, number=entry.number, study=entry.study)
+        try:
+            if entry.action == "propose":
+                self._auto_approve(entry.study)
+            elif entry.action == "computed":
+                self._auto_release(entry.study)
+        except MpcStatsError as error:
+            self.log.warning("not_automatic", study=entry.study, code=error.code, reason=error.message)
+
+    def _auto_approve(self, study: str) -> None:
+        state = self.desk.study(study)
+        policy = self.policy(state)
+        if policy is None or self.party not in state.proposal.lock.data_parties:
+            return
+        request = state.proposal.lock.request
+        if policy.approval.needs_nobody(request.type, state.proposal.lock.effective[0]) and not state.closed_because:
+            self.check_proposal(state)
+            self._act(state, "approve", "approval", "policy", [], "policy")
+
+    def _auto_release(self, study: str) -> None:
+        state = self.desk.study(study)
+        run, policy = state.latest, self.policy(state)
+        if policy is None or run is None or policy.release.rule != "auto" or self.party in run.released_by:
+            return
+        if state.status == "computed":
+            self._act(state, "release", f"release {run.run}", "policy", [], "policy")
+
+    def check_proposal(self, state: StudyState) -> None:
+        """What a party checks of a proposal before its people are asked: that it fits this party.
+
+        Raises
+        ------
+        NotPermitted
+            The policy does not allow the analysis or a column, or is stricter than the lock says.
+        """
+        lock, policy = state.proposal.lock, self.policy(state)
+        if policy is None:
+            return
+        request = lock.request
+        if request.type not in policy.analyses:
+            raise NotPermitted(f"the policy does not allow {request.type}", party=self.party)
+        from mpcstats.study.plan import columns_used
+
+        policy.columns.check(columns_used(request), self.party)
+        Permit(state, "compute", "").check_rules({self.party: policy.rules})
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    async def permit(self, request: Reserve, coordinator: str) -> Permit:
+        """The study that a run belongs to, after the newest entries were fetched from who asks.
+
+        Raises
+        ------
+        SpecError, FrameRejected
+            It is not known here, or the request makes no sense.
+        """
+        import asyncio
+
+        if request.phase not in get_args(Phase):
+            raise FrameRejected("asked for an unknown phase of a run", party=coordinator)
+        if self.courier is not None and coordinator != self.party:
+            await self.courier.exchange(coordinator)
+        state = await asyncio.to_thread(self.desk.study, request.study)
+        if state.id != request.study:
+            raise FrameRejected("named a study by something else than its id", party=coordinator)
+        run = request.sealed_run if request.phase == "release" else request.run_id.hex()
+        return Permit(state, cast(Phase, request.phase), run, request.occurrence)
+
+    def note_run(self, run: str, study: str, state: str, occurrence: str = "", **detail: Any) -> None:
+        """Write a run down, or what became of it."""
+        with self.desk.database.transaction() as session:
+            row = session.get(RunRow, run) or RunRow(run=run, study=study, occurrence=occurrence)
+            row.state, row.changed = state, moment(self.desk.now())
+            row.detail = json.dumps({**json.loads(row.detail or "{}"), **detail}, sort_keys=True)
+            session.add(row)
+
+    def runs_this_month(self, dataset: str) -> int:
+        """Runs on a data set that were begun since the first of this month (UTC)."""
+        from sqlalchemy import select
+
+        first = self.desk.now().astimezone(datetime.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        query = select(RunRow.detail).where(RunRow.changed >= moment(first), RunRow.state != "failed")
+        with self.desk.database.transaction() as session:
+            details = session.execute(query).scalars().all()
+        return sum(json.loads(detail).get("dataset") == dataset for detail in details)
+
+    def check_budget(self, policy: Policy | None, dataset: str) -> None:
+        """Refuse a run beyond the policy's budget.
+
+        Raises
+        ------
+        NotPermitted
+            With the numbers.
+        """
+        most = None if policy is None else policy.budget.runs_per_month
+        if most is None:
+            return
+        used = self.runs_this_month(dataset)
+        if used >= most:
+            raise NotPermitted(
+                f"{used} runs on data set {dataset!r} this month, and the budget is {most}",
+                party=self.party,
+                hint="wait for next month, or ask for a larger [budget] in policy.toml",
+            )
+
+    @property
+    def results(self) -> Path:
+        """Folder of released results."""
+        return self.directory.state / "results"
+
+    def keep_result(self, run: str, outcome: Outcome) -> Path:
+        """Keep a released result; its file."""
+        self.results.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.results / f"{run}.outcome"
+        partial = path.with_suffix(".partial")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            for piece in outcome_pieces(outcome):
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        return path

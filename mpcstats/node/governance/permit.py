@@ -1,0 +1,205 @@
+"""Whether a run may happen under a study: what every party checks by itself before it reads a record.
+
+The study must be open and approved by all parties with data; the run must be exactly what was approved: request, plan,
+roster, software, rules, manifest. What is in no approved study does not run, unless a party's policy says that such an
+analysis needs nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from mpcstats.errors import Divergence, NotApproved, NotPermitted, SpecError, StudyClosed
+from mpcstats.node.plan_codec import plan_to_plain
+from mpcstats.node.roster import Roster
+from mpcstats.runtime.manifest import Manifest
+from mpcstats.stats.contributions import Plan
+from mpcstats.study.analyses import ANALYSES
+from mpcstats.study.canonical import document_digest
+from mpcstats.study.lifecycle import RunState, StudyState
+from mpcstats.study.lock import Lock
+from mpcstats.study.policy import Policy, strictest
+from mpcstats.study.spec import AnalysisSpec, digest
+from mpcstats.types import DisclosureRules
+from mpcstats.version import __version__
+
+__all__ = ["Permit", "Phase", "check_unapproved", "registry_digest", "software"]
+
+Phase = Literal["whole", "compute", "release"]
+
+
+def registry_digest() -> str:
+    """SHA-256 over all registered analyses and the fields of their requests (hex)."""
+    return document_digest(
+        "registry", {name: analysis.spec.model_json_schema() for name, analysis in ANALYSES.items()}
+    ).hex()
+
+
+def software() -> dict[str, str]:
+    """What a lock says about the software."""
+    return {"mpcstats": __version__, "registry": registry_digest()}
+
+
+@dataclass(frozen=True)
+class Permit:
+    """One run of an approved study.
+
+    Attributes
+    ----------
+    state : StudyState
+    phase : "whole", "compute" or "release"
+    run : str
+        The run's id; of "release" the id of the run that is released (hex).
+    occurrence : str
+        When it was due; "" where nobody scheduled it.
+    """
+
+    state: StudyState
+    phase: Phase
+    run: str
+    occurrence: str = ""
+
+    @property
+    def lock(self) -> Lock:
+        """What was approved."""
+        return self.state.proposal.lock
+
+    @property
+    def study(self) -> str:
+        """The study's id (hex)."""
+        return self.state.id
+
+    @property
+    def manifest(self) -> Manifest:
+        """What may be opened."""
+        return self.lock.reveals
+
+    @property
+    def own_run(self) -> RunState | None:
+        """What is known about this very run."""
+        return self.state.runs.get(self.run)
+
+    def check_request(self, spec: AnalysisSpec, roster: Roster) -> None:
+        """Check the request, before anything is prepared.
+
+        Raises
+        ------
+        NotApproved, StudyClosed
+            The study is not approved, or over, or has its result.
+        Divergence
+            The request is not the approved one; names the field.
+        """
+        self.state.require_approved()
+        lock = self.lock
+        asked = spec.model_dump(mode="json")
+        for field in sorted(set(asked) | set(lock.spec)):
+            if asked.get(field) != lock.spec.get(field):
+                raise Divergence(f"the request differs from the approved study in {field!r}")
+        for name, mine, approved in (
+            ("roster", roster.digest.hex(), lock.roster),
+            ("parties", roster.names, lock.parties),
+            ("data_parties", roster.data_parties, lock.data_parties),
+            ("threshold", roster.threshold, lock.threshold),
+            ("software", software(), lock.software),
+        ):
+            if mine != approved:
+                hint = "plan and propose the study again"
+                raise Divergence(f"the {name} here is not the one of the approved study", hint=hint)
+        self._check_phase()
+
+    def _check_phase(self) -> None:
+        """Check that this step of the study is due."""
+        lock, state = self.lock, self.state
+        if self.phase == "whole" and lock.release != "auto":
+            raise NotApproved("the study's results are sealed until every party releases them")
+        if self.phase == "release":
+            self._check_release()
+        elif state.proposal.schedule is None:
+            if self.occurrence:
+                raise SpecError("the study has no schedule")
+            run = state.latest
+            if run is not None and state.status_of(run) in {"computed", "released", "withheld"}:
+                raise StudyClosed(
+                    f"study {state.proposal.name} has its result: it is {state.status_of(run)}",
+                    hint=f"mpcstats result get {state.proposal.name}",
+                )
+        elif not self.occurrence:
+            raise SpecError("the study is run by its schedule", hint="mpcstats schedule next")
+
+    def _check_release(self) -> None:
+        run, lock = self.own_run, self.lock
+        if run is None or set(run.computed) != set(lock.parties):
+            raise NotApproved("there is no sealed result of this run at all parties")
+        if run.withheld_by:
+            party, reason = next(iter(run.withheld_by.items()))
+            raise StudyClosed(f"{party} withholds the result: {reason or 'no reason given'}")
+        missing = [name for name in lock.data_parties if name not in run.released_by]
+        if missing:
+            raise NotApproved(
+                f"the result is released by {len(lock.data_parties) - len(missing)} of {len(lock.data_parties)} "
+                f"parties: waiting for {', '.join(missing)}",
+                hint=f"mpcstats result release {self.state.proposal.name} at {', '.join(missing)}",
+            )
+
+    def check_plan(self, plan: Plan) -> None:
+        """Check the plan that this party's dictionary leads to.
+
+        Raises
+        ------
+        Divergence
+            It is not the approved one.
+        """
+        if digest(plan_to_plain(plan)).hex() != self.lock.plan:
+            raise Divergence(
+                "the dictionary or variant list here leads to another plan than the approved study's",
+                hint="publish the dictionary's new version and propose the study again",
+            )
+
+    def check_rules(self, rules: Mapping[str, DisclosureRules]) -> None:
+        """Check the rules of all parties, as they are now, against the approved ones.
+
+        Raises
+        ------
+        NotPermitted
+            A party has become stricter since.
+        """
+        approved, owner = self.lock.effective
+        now, _ = strictest({**rules, "the study": approved})
+        for name, value in asdict(approved).items():
+            if getattr(now, name) != value:
+                who = next(party for party, rule in rules.items() if getattr(rule, name) == getattr(now, name))
+                raise NotPermitted(
+                    f"{name} is {value} in the approved study (because of {owner[name]}) and {getattr(now, name)} now",
+                    party=who,
+                    hint="plan and propose the study again",
+                )
+
+    def digest_parts(self) -> dict[str, Any]:
+        """What binds a session to the study."""
+        return {"study": self.study, "phase": self.phase, "run": self.run, "occurrence": self.occurrence}
+
+
+def check_unapproved(policy: Policy | None, spec: AnalysisSpec, rules: DisclosureRules | None, party: str) -> None:
+    """Whether an analysis may run without a study.
+
+    Parameters
+    ----------
+    rules : DisclosureRules or None
+        The effective ones; None while they are not known: then only whether it is possible at all is checked.
+
+    Raises
+    ------
+    NotApproved
+        This party's policy wants people to approve it.
+    """
+    if policy is None:
+        return
+    fine = bool(policy.approval.auto) if rules is None else policy.approval.needs_nobody(spec.type, rules)
+    if not fine:
+        raise NotApproved(
+            f"{spec.type} needs an approved study (auto-approval: {', '.join(policy.approval.auto) or 'nothing'})",
+            party=party,
+            hint=f"mpcstats study new my-study --template {spec.type}",
+        )
