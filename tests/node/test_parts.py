@@ -322,10 +322,10 @@ def test_a_party_answers_with_its_own_rules_only():
     spec, plan = CountSpec(), CountPlan((), ())
     house = SimpleNamespace(roster=SimpleNamespace(data_parties=("beta", "gamma"), digest=bytes(32), threshold=1))
     answer = Accepted(rules_json=text, plan_digest=digest(plan_to_plain(plan)))
-    assert _begin(house, bytes(16), spec, plan, {"beta": answer, "gamma": answer}).rules_json
+    assert _begin(house, None, bytes(16), spec, plan, {"beta": answer, "gamma": answer}).rules_json
     answer = Accepted(rules_json=f"{text},{weak}", plan_digest=digest(plan_to_plain(plan)))
     with pytest.raises(FrameRejected, match="rules of other parties") as caught:
-        _begin(house, bytes(16), spec, plan, {"beta": answer})
+        _begin(house, None, bytes(16), spec, plan, {"beta": answer})
     assert caught.value.party == "beta"
 
 
