@@ -44,30 +44,65 @@ def new(
 
 
 @app.command()
+def change(
+    roster_file: Annotated[Path, typer.Argument(metavar="ROSTER", help="The roster in use.")],
+    add: Annotated[list[Path] | None, typer.Option(metavar="CARD", help="A party that comes; repeatable.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A party that leaves; repeatable.")] = None,
+    replace: Annotated[
+        list[Path] | None, typer.Option(metavar="CARD", help="New keys or address of a party; repeatable.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("next.roster.toml"),
+) -> None:
+    """Make the next version of a roster: parties come, leave, or change their keys."""
+    from mpcstats.node.roster import load_card, load_roster
+    from mpcstats.node.succession import changed_roster, changes
+
+    if output.exists():
+        raise ConfigurationError(f"{output} exists", hint="choose another name with -o")
+    old = load_roster(roster_file)
+    new = changed_roster(
+        old, [load_card(path) for path in add or []], remove or [], [load_card(p) for p in replace or []]
+    )
+    output.write_text(new.to_toml(), encoding="utf-8")
+    for each in changes(old, new):
+        typer.echo(f"  {each.party or 'roster'}: {each.text}")
+    typer.echo(f"wrote {output}")
+    typer.echo(f"next, at every party: mpcstats consortium join {output} --party DIR, and restart the node")
+
+
+@app.command()
 def join(
     roster_file: Annotated[Path, typer.Argument(metavar="ROSTER", help="The roster, the same file at every party.")],
     party: Party,
     yes: Annotated[bool, typer.Option("--yes", help="The fingerprints were compared: do not ask.")] = False,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A party's new keys were compared, which its old key did not sign; repeatable."
+        ),
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="ROSTER", help="Versions before, where this party comes later; repeatable."),
+    ] = None,
 ) -> None:
-    """Show all fingerprints, ask whether they were compared, and copy the roster into the party's directory."""
+    """Show all fingerprints, ask whether they were compared, sign the roster and copy it into the party's directory."""
     from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.joining import join_roster, review_roster
     from mpcstats.node.roster import load_roster
 
     directory = PartyDirectory(party)
     roster = load_roster(roster_file)
-    directory.check_membership(roster)
-    if directory.roster_file.exists():
-        current = load_roster(directory.roster_file)
-        if current.consortium == roster.consortium and current.version > roster.version:
-            raise ConfigurationError(
-                f"{roster_file} is version {roster.version}, and this party already uses version {current.version}",
-                hint="ask the lead for the current roster",
-            )
+    changed = review_roster(directory, roster, accept or [])
     _show(roster)
+    for each in changed:
+        typer.echo(f"  changed: {each.party or 'roster'}: {each.text}")
     if not yes:
         _confirm()
-    directory.roster_file.write_text(roster.to_toml(), encoding="utf-8")
-    typer.echo(f"joined {roster.consortium} as {directory.config.name}")
+    join_roster(directory, roster, [load_roster(path) for path in earlier or []])
+    typer.echo(
+        f"joined {roster.consortium} as {directory.config.name}, and signed version {roster.version} of the roster"
+    )
     typer.echo(f"next: mpcstats party start {party}")
 
 
@@ -78,7 +113,8 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     from mpcstats.sdk.connect import NodeClient
 
     roster = PartyDirectory(party).roster()
-    state = NodeClient(party).status()
+    client = NodeClient(party)
+    state, signed = client.status(), set(client.govern("consortium")["signed"])
     peers = {peer["name"]: peer for peer in state["peers"]}
     own = {"reachable": True, "same_roster": True, "round_trip_ms": 0.0, "version": state["version"]}
     rows = [
@@ -87,6 +123,7 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
             "role": member.role,
             "address": member.address,
             "fingerprint": member.words,
+            "signed": member.name in signed,
             **{key: peers.get(member.name, own)[key] for key in own},
         }
         for member in roster.party
@@ -94,12 +131,12 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     if as_json:
         typer.echo(json.dumps({"consortium": roster.consortium, "version": roster.version, "parties": rows}, indent=2))
         return
-    typer.echo(f"{'party':<20} {'role':<8} {'online':<7} {'roster':<7} {'round trip':<11} version")
+    typer.echo(f"{'party':<20} {'role':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version")
     for row in rows:
         online, same = row["reachable"], row["same_roster"]
         trip = f"{row['round_trip_ms']:.1f} ms" if online else "-"
         typer.echo(
-            f"{row['name']:<20} {row['role']:<8} {'yes' if online else 'no':<7} "
+            f"{row['name']:<20} {row['role']:<8} {'yes' if row['signed'] else 'no':<7} {'yes' if online else 'no':<7} "
             f"{('same' if same else 'OTHER') if online else '-':<7} {trip:<11} {row['version'] or '-'}"
         )
 

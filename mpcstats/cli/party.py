@@ -52,6 +52,28 @@ def card(directory: Directory) -> None:
 
 
 @app.command()
+def rotate(directory: Directory) -> None:
+    """Make new keys and print their card, signed by the old key. They come into use with the roster that lists them."""
+    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.joining import new_keys
+
+    typer.echo(new_keys(PartyDirectory(directory)).to_toml(), nl=False)
+
+
+@app.command()
+def person(
+    directory: Directory,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name or address, as in policy.toml.")],
+) -> None:
+    """Make the key with which a person approves studies and releases results."""
+    from mpcstats.node.governance.people import add_person
+
+    private = add_person(directory, name)
+    typer.echo(f"made the key of {name}: {private}")
+    typer.echo(f"next: give the file to {name}, and name the person under [approval] people in policy.toml")
+
+
+@app.command()
 def start(directory: Directory) -> None:
     """Run the node until SIGTERM or `party stop`."""
     from mpcstats.node.server import run_node

@@ -96,6 +96,8 @@ class Member(BaseModel):
     operator: str = Field(min_length=1, max_length=200)
     address: Address
     certificate: str = Field(max_length=20_000)
+    succession: str = Field(default="", pattern=r"^([0-9a-f]{128})?$")
+    """Of a party that changed its keys: the old signing key's signature of the new certificate (hex)."""
 
     @property
     def certificate_pem(self) -> bytes:
@@ -130,7 +132,8 @@ class Member(BaseModel):
 
     def to_toml(self) -> str:
         """The fields as TOML lines."""
-        fields = (f"{key} = {toml_value(getattr(self, key))}" for key in ("name", "role", "operator", "address"))
+        names = ("name", "role", "operator", "address", *(("succession",) if self.succession else ()))
+        fields = (f"{key} = {toml_value(getattr(self, key))}" for key in names)
         return "\n".join((*fields, f"certificate = {toml_block(self.certificate)}")) + "\n"
 
 
@@ -153,6 +156,8 @@ class Roster(BaseModel):
     kind: Literal["Roster"] = "Roster"
     consortium: PartyName
     version: int = Field(ge=1)
+    previous: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Digest (hex) of the version before; "" for the first."""
     threshold: int = Field(ge=1)
     party: tuple[Member, ...]
 
@@ -250,13 +255,17 @@ class Roster(BaseModel):
             f'apiVersion = "mpcstats/v1"\nkind = "Roster"\nconsortium = {toml_value(self.consortium)}\n'
             f"version = {self.version}\nthreshold = {self.threshold}\n"
         )
+        if self.previous:
+            head += f"previous = {toml_value(self.previous)}\n"
         return head + "".join(f"\n[[party]]\n{member.to_toml()}" for member in self.party)
 
 
-def make_roster(consortium: str, cards: Sequence[Card], version: int = 1, threshold: int | None = None) -> Roster:
+def make_roster(
+    consortium: str, cards: Sequence[Member], version: int = 1, threshold: int | None = None, previous: str = ""
+) -> Roster:
     """A roster of the given cards, in their order; every field is checked."""
     members = [card.model_dump(exclude={"apiVersion", "kind"}) for card in cards]
-    plain: dict[str, Any] = {"consortium": consortium, "version": version, "party": members}
+    plain: dict[str, Any] = {"consortium": consortium, "version": version, "previous": previous, "party": members}
     if threshold is not None:
         plain["threshold"] = threshold
     return read_model(Roster, plain, "the roster")

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from mpcstats.errors import ConfigurationError, DeadlineExceeded
 from mpcstats.node.config import PartyDirectory
+from mpcstats.node.joining import join_roster
 from mpcstats.node.roster import Roster, make_roster
 from mpcstats.node.setup import create_keys, create_party, make_card
 from mpcstats.sdk.connect import NodeClient
@@ -94,7 +95,7 @@ def make_party_directories(
             _make_party(directories[name], name, address, files)
     roster = make_roster(consortium, [make_card(path) for path in directories.values()], threshold=threshold)
     for path in directories.values():
-        PartyDirectory(path).roster_file.write_text(roster.to_toml(), encoding="utf-8")
+        join_roster(PartyDirectory(path), roster)
     return directories
 
 

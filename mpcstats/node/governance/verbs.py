@@ -16,6 +16,7 @@ import grpc
 from mpcstats.errors import NotApproved, PartyUnreachable, SpecError
 from mpcstats.node.coordinator import Errand, coordinate
 from mpcstats.node.failures import from_peer_failure
+from mpcstats.node.joining import joined
 from mpcstats.node.participation import House
 from mpcstats.node.terms import parse_terms
 from mpcstats.study.analyses import parse_spec
@@ -107,6 +108,14 @@ class Verbs:
         found = await asyncio.to_thread(self._office.desk.entries_of, self._office.desk.study_id(study))
         return {"entries": [signed.model_dump(mode="json") for signed in found]}
 
+    async def do_consortium(self, _progress: Progress) -> Answer:
+        """Who has signed the roster."""
+        found = await asyncio.to_thread(joined, self._office.desk)
+        return {
+            "signed": list(found),
+            "entries": {name: signed.model_dump(mode="json") for name, signed in found.items()},
+        }
+
     async def do_terms(self, progress: Progress, spec: dict[str, Any]) -> Answer:
         """The terms of every party for an analysis; a refusal is an error that names the party."""
         request = parse_spec(spec)
@@ -127,6 +136,12 @@ class Verbs:
         """Sign a proposal and send it to all parties."""
         parsed = parse_proposal(proposal)
         office = self._office
+        unsigned = set(self._house.roster.names) - set(await asyncio.to_thread(joined, office.desk))
+        if unsigned:
+            raise NotApproved(
+                f"the roster is not signed by all parties: waiting for {', '.join(sorted(unsigned))}",
+                hint="mpcstats consortium join ROSTER --party DIR at each of them",
+            )
         if parsed.lock.roster != self._house.roster.digest.hex():
             raise SpecError("the study was planned with another roster", hint="mpcstats study plan")
         if office.desk.number(parsed.id):

@@ -1,0 +1,1 @@
+"""Studies, approvals, rosters: what may be computed, by whom."""
