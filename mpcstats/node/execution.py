@@ -7,17 +7,18 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
 
-from mpcstats.errors import DisclosureRefused
+from mpcstats.errors import ConfigurationError, DisclosureRefused
 from mpcstats.node.analyses import Run, node_analysis_of
 from mpcstats.node.analyses.base import ReleasedCells
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
-from mpcstats.runtime import Manifest, Session, agree_on_keys, confirm
+from mpcstats.node.sealing import LedgerOfRun, Phase, SealedRun, check_sealed, seal, sealed_run
+from mpcstats.runtime import Manifest, Sealed, Session, agree_on_keys, confirm
 from mpcstats.sharing.committee import Committee, default_threshold
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.differencing import Members, Release
@@ -26,13 +27,95 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.transport.channel import Channel
+from mpcstats.transport.journal import Journal
+from mpcstats.transport.journaled import JournaledChannel
 from mpcstats.types import DisclosureRules
 from mpcstats.version import __version__
 
 __all__ = ["execute"]
 
 
+@overload
+async def execute(channel: Channel, *, phase: Literal["whole"] = "whole", **arguments: Any) -> Outcome:
+    """All at once."""
+
+
+@overload
+async def execute(channel: Channel, *, phase: Literal["compute"], journal: Journal, **arguments: Any) -> SealedRun:
+    """Up to the first result."""
+
+
+@overload
+async def execute(channel: Channel, *, phase: Literal["release"], journal: Journal, **arguments: Any) -> Outcome:
+    """From the journal, and on."""
+
+
 async def execute(
+    channel: Channel, *, phase: Phase = "whole", journal: Journal | None = None, **arguments: Any
+) -> Outcome | SealedRun:
+    """Take part in one run.
+
+    Parameters
+    ----------
+    channel : Channel
+        Open connections to all parties of the run.
+    plan, spec, study_digest, data_parties, rules, rules_owner
+        Public and equal at all parties; `study_digest` covers them.
+    contribution : Contribution or None
+        This party's own numbers; None at a party without data.
+    variants : DataFrame or None
+        Public variant table of a genetic analysis, for the labels of the result; None at a party without data.
+    progress : function of str
+    threshold : int, optional
+        Default: the largest with an honest majority (1 for four parties).
+    scratch : Path, optional
+        Folder for what interrupted runs need not do again; each request has its own in it. Not used with a journal.
+    results : Path, optional
+        File for a large table of the result.
+    ledger : ReleaseLedger, optional
+        Where released counts are remembered; at all parties or at none.
+    people : function, optional
+        This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
+    approved : Manifest, optional
+        What the approvals of the study cover; a run that would open more ends before that.
+    phase : "whole", "compute" or "release"
+        All at once; up to the first result, which stays closed; or what `compute` left, on other connections, with the
+        same arguments. The same at all parties.
+    journal : Journal, optional
+        At all parties or at none, for one `study_digest`. With it, a run that broke off is taken up again by calling
+        this again, in either phase. Keep it until the result is released, not longer.
+
+    Returns
+    -------
+    Outcome
+        The released result, the same at every party, with the account of the run.
+    SealedRun
+        In the phase "compute".
+
+    Raises
+    ------
+    MpcStatsError
+        The caller tells the peers (`channel.abort`).
+    JournalMismatch
+        The run does not repeat what the journal says; nothing was sent that differs.
+    """
+    if journal is None:
+        if phase != "whole":
+            raise ConfigurationError(f"the phase {phase!r} of a run needs a journal")
+        return await _take_part(channel, **arguments)
+    # the journal keeps what an interrupted run need not do again
+    arguments |= {"scratch": None, "seed": journal.seed, "sealing": phase == "compute"}
+    ledger = arguments.get("ledger")
+    if ledger is not None:
+        arguments["ledger"] = ledger = LedgerOfRun(ledger, journal, phase)
+    if phase == "release":
+        check_sealed(journal, channel.parties[channel.index - 1])
+    async with JournaledChannel.attach(channel, journal, arguments["study_digest"]) as journaled:
+        outcome = await _take_part(journaled, **arguments)
+        return await seal(journaled, journal, ledger, outcome) if isinstance(outcome, SealedRun) else outcome
+
+
+async def _take_part(
     channel: Channel,
     *,
     spec: AnalysisSpec,
@@ -50,42 +133,10 @@ async def execute(
     ledger: ReleaseLedger | None = None,
     people: Callable[[], Snapshot] | None = None,
     approved: Manifest | None = None,
-) -> Outcome:
-    """Take part in one run.
-
-    Parameters
-    ----------
-    channel : Channel
-        Open connections to all parties of the run.
-    plan, spec, study_digest, data_parties, rules, rules_owner
-        Public and equal at all parties; `study_digest` covers them.
-    contribution : Contribution or None
-        This party's own numbers; None at a party without data.
-    variants : DataFrame or None
-        Public variant table of a genetic analysis, for the labels of the result; None at a party without data.
-    threshold : int, optional
-        Default: the largest with an honest majority (1 for four parties).
-    scratch : Path, optional
-        Folder for what interrupted runs need not do again; each request has its own in it.
-    results : Path, optional
-        File for a large table of the result.
-    ledger : ReleaseLedger, optional
-        Where released counts are remembered; at all parties or at none.
-    people : function, optional
-        This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
-    approved : Manifest, optional
-        What the approvals of the study cover; a run that would open more ends before that.
-
-    Returns
-    -------
-    Outcome
-        The released result, the same at every party, with the account of the run.
-
-    Raises
-    ------
-    MpcStatsError
-        The caller tells the peers (`channel.abort`).
-    """
+    seed: bytes | None = None,
+    sealing: bool = False,
+) -> Outcome | SealedRun:
+    """See `execute`; a SealedRun where results are sealed."""
     m = len(channel.parties)
     committee = Committee(m, default_threshold(m) if threshold is None else threshold)
     if len(data_parties) < rules.minimum_parties:
@@ -104,9 +155,10 @@ async def execute(
         kappa=analysis.kappa(spec, plan),
         progress=progress,
         approved=approved,
+        seal=sealing,
     )
     started = time.monotonic()
-    await agree_on_keys(session, study_digest)
+    await agree_on_keys(session, study_digest, seed)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
     ruling = Ruling(rules, rules_owner)
     own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
@@ -116,7 +168,12 @@ async def execute(
     if ledger is not None and analysis.released is not None and rules.minimum_count > 1:
         new = await _entry(analysis.released, run, data_parties, people, study_digest)
         entry, notes = await compare_and_remember(session, ledger, new, dealers, rules)
-    outcome = await analysis.run(run)
+    try:
+        outcome = await analysis.run(run)
+    except Sealed as sealed:
+        return sealed_run(session, study_digest, sealed.name)
+    if sealing:
+        return sealed_run(session, study_digest, None)
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
     if ledger is not None and entry is not None and analysis.released is not None:

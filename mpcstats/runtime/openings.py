@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from mpcstats.errors import UndeclaredOpening
 from mpcstats.runtime.manifest import Kind, Manifest
 
-__all__ = ["Opened", "OpeningLog"]
+__all__ = ["Opened", "OpeningLog", "Sealed"]
+
+
+class Sealed(BaseException):
+    """The run has come to its first result, which is not to be opened yet. No share of it left.
+
+    Not an error: it ends the computation as a cancellation does, and nothing that deals with errors may stop it.
+
+    Parameters
+    ----------
+    name : str
+        The result, as declared.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
 
 
 @dataclass
@@ -42,16 +58,19 @@ class OpeningLog:
     ----------
     approved : Manifest, optional
         What people approved. More than that cannot be declared, and so is not opened, whatever the code says.
+    seal : bool
+        Stop before the first result.
     """
 
-    def __init__(self, approved: Manifest | None = None) -> None:
+    def __init__(self, approved: Manifest | None = None, seal: bool = False) -> None:
         self.approved = approved
+        self.seal = seal
         self.manifest: dict[str, Opened] = {}
         self._digest = hashlib.sha256(b"mpcstats/v1/openings")
 
     def part(self) -> OpeningLog:
         """A log with the same manifest and a digest of its own, for a part that runs beside others."""
-        log = OpeningLog(self.approved)
+        log = OpeningLog(self.approved, self.seal)
         log.manifest = self.manifest
         return log
 
@@ -88,6 +107,8 @@ class OpeningLog:
         ------
         UndeclaredOpening
             The name is not declared, or more values than declared would be opened.
+        Sealed
+            It is a result, and results are sealed.
         """
         entry = self.manifest.get(name)
         if entry is None:
@@ -97,6 +118,8 @@ class OpeningLog:
                 f"{name!r} would open {entry.values + count} values where {entry.limit} are declared; "
                 "nothing was opened"
             )
+        if self.seal and entry.kind == "result":
+            raise Sealed(name)
         entry.values += count
 
     def record(self, label: str, data: bytes | memoryview) -> None:

@@ -55,6 +55,8 @@ class Session:
         Told what happens, in words.
     approved : Manifest, optional
         What people approved; the session opens nothing beyond it.
+    seal : bool
+        Raise `Sealed` before the first result is opened.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Session:
         kappa_floor: int = 40,
         progress: Callable[[str], None] | None = None,
         approved: Manifest | None = None,
+        seal: bool = False,
     ) -> None:
         self.channel = channel
         self.committee = committee
@@ -75,7 +78,7 @@ class Session:
         self.kappa_floor = kappa_floor
         self.progress = progress or (lambda text: None)
         self.accounts = Accounts()
-        self.openings = OpeningLog(approved)
+        self.openings = OpeningLog(approved, seal)
         self._step = 0
         self._label = 0
 
