@@ -22,6 +22,7 @@ from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entries
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.participation import House, Participation
+from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.spec import canonical_json
@@ -155,7 +156,9 @@ class PeerService(PeerServicer):
             if not run.done():
                 raise off.result()
             # the result is the coordinator's to pass on
-            (await run).discard_files()
+            result = await run
+            if isinstance(result, Outcome):
+                result.discard_files()
         finally:
             await _ended(run, off)
         # the coordinator hangs up as soon as it hears this: the slot is given back first
@@ -186,6 +189,7 @@ class ControlService(ControlServicer):
         try:
             spec = parse_spec(request.spec_json)
             outcome = await coordinate(self._house, spec, lambda text: tell(RunEvent(progress=text)))
+            assert isinstance(outcome, Outcome)
             state = hashlib.sha256()
             for piece in outcome_pieces(outcome):
                 state.update(piece)

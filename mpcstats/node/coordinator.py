@@ -29,6 +29,7 @@ from mpcstats.node.participation import (
     study_digest,
 )
 from mpcstats.node.plan_codec import plan_to_json, plan_to_plain
+from mpcstats.node.sealing import SealedRun
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
@@ -42,6 +43,7 @@ from mpcstats.wire.node_pb2_grpc import PeerStub
 __all__ = ["ECHO_SECONDS", "Errand", "coordinate"]
 
 Progress = Callable[[str], None]
+Ended = Outcome | SealedRun
 
 ECHO_SECONDS = 2.0
 """When one party fails, all others learn its name from their own streams within this time."""
@@ -73,7 +75,7 @@ class Errand:
     sealed_run: str = ""
 
 
-async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, errand: Errand = Errand()) -> Outcome:
+async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, errand: Errand | None = None) -> Ended:
     """Run an analysis with all parties.
 
     Raises
@@ -89,7 +91,7 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, erran
         plan_json=plan_to_json(plan),
         roster_digest=house.roster.digest,
         version=__version__,
-        **asdict(errand),
+        **asdict(errand or Errand()),
     )
     own = Participation(house, house.name)
     try:
@@ -139,8 +141,11 @@ def _begin(
 
 
 async def _run(
-    participation: Participation, computation: Coroutine[Any, Any, Outcome], seats: list[_Seat], limits: RunConfig
-) -> Outcome:
+    participation: Participation,
+    computation: Coroutine[Any, Any, Ended],
+    seats: list[_Seat],
+    limits: RunConfig,
+) -> Ended:
     """Compute at this party while watching the others: the first to fail ends the run everywhere."""
     own = asyncio.create_task(computation)
     watches = {asyncio.create_task(seat.finish()) for seat in seats}
@@ -164,7 +169,7 @@ async def _run(
         await asyncio.gather(own, *watches, return_exceptions=True)
 
 
-async def _first_failure(own: asyncio.Task[Outcome], watches: set[asyncio.Task[None]]) -> MpcStatsError | None:
+async def _first_failure(own: asyncio.Task[Ended], watches: set[asyncio.Task[None]]) -> MpcStatsError | None:
     """Wait for this party's outcome; the error of another party that stops before."""
     pending: set[asyncio.Task[Any]] = {own, *watches}
     while not own.done():

@@ -31,6 +31,7 @@ from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log, where_from
 from mpcstats.node.plan_codec import plan_from_json, plan_to_plain
 from mpcstats.node.roster import Roster
+from mpcstats.node.sealing import SealedRun
 from mpcstats.node.site import Prepared, Site
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.outcome import Outcome
@@ -38,6 +39,7 @@ from mpcstats.study.analyses import analysis_of, parse_spec
 from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
 from mpcstats.transport.grpc_channel import SESSION_ID_BYTES, GrpcChannel
+from mpcstats.transport.journal import Journal
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.types import DisclosureRules
 from mpcstats.version import __version__
@@ -59,7 +61,7 @@ class House:
     jobs: Jobs
     limits: RunConfig
     log: Log
-    execute: Callable[..., Awaitable[Outcome]]
+    execute: Callable[..., Awaitable[Outcome | SealedRun]]
     """`mpcstats.node.execution.execute`."""
     scratch: Path | None = None
     """Folder for what interrupted runs need not do again."""
@@ -177,8 +179,8 @@ class Participation:
             raise Divergence("begins another study than the one it asked for", party=self._coordinator)
         self._rules = rules
 
-    async def compute(self, request: Begin, progress: Callable[[str], None]) -> Outcome:
-        """Open the session and compute; `check_begin` comes first.
+    async def compute(self, request: Begin, progress: Callable[[str], None]) -> Outcome | SealedRun:
+        """Open the session and compute; `check_begin` comes first. A SealedRun where the result waits for release.
 
         Raises
         ------
@@ -190,11 +192,16 @@ class Participation:
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
         await self._note("running")
         self._began = True
-        async with house.network.session(request.session_id, patience_seconds=house.limits.patience_seconds) as channel:
+        async with contextlib.AsyncExitStack() as stack:
+            journal = await self._journal(stack)
+            limits = house.limits
+            channel = await stack.enter_async_context(
+                house.network.session(request.session_id, patience_seconds=limits.patience_seconds)
+            )
             self._channel = channel
             await channel.wait_attached()
             self._log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
-            outcome = await house.execute(
+            result: Outcome | SealedRun = await house.execute(
                 channel,
                 spec=self._spec,
                 plan=self._prepared.plan,
@@ -211,11 +218,23 @@ class Participation:
                 ledger=house.ledger,
                 people=self._prepared.people,
                 approved=None if self.permit is None else self.permit.manifest,
+                phase="whole" if self.permit is None else self.permit.phase,
+                journal=journal,
             )
-        await self._note_result(outcome)
+        await self._note_result(result)
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
-        return outcome
+        return result
+
+    async def _journal(self, stack: contextlib.AsyncExitStack) -> Journal | None:
+        """The journal of a run whose result is sealed; closed at the end, and kept."""
+        permit, office = self.permit, self._house.office
+        if permit is None or office is None or permit.phase == "whole":
+            return None
+        sealed = office.run_detail(permit.run).get("journal", "") if permit.phase == "release" else ""
+        journal = await asyncio.to_thread(office.vault.journal, permit.run, sealed)
+        stack.callback(journal.close)
+        return journal
 
     async def _permission(self, request: Reserve) -> Permit | None:
         """The approved study that the request belongs to; None where it names none and needs none."""
@@ -233,23 +252,21 @@ class Participation:
         """Write this run down in the office's diary."""
         office, permit = self._house.office, self.permit
         if office is not None:
-            study, occurrence = ("", "") if permit is None else (permit.study, permit.occurrence)
+            run, study, occurrence = self._request.run_id.hex(), "", ""
+            if permit is not None:
+                run, study, occurrence = permit.run, permit.study, permit.occurrence
             detail |= {"dataset": self._spec.dataset, "analysis": self._spec.type}
-            await asyncio.to_thread(
-                functools.partial(office.note_run, self._request.run_id.hex(), study, state, occurrence, **detail)
-            )
+            await asyncio.to_thread(functools.partial(office.note_run, run, study, state, occurrence, **detail))
 
-    async def _note_result(self, outcome: Outcome) -> None:
-        """Write down that the run ended, and keep a released result of a study."""
-        await self._note("released", rounds=outcome.run["rounds"])
+    async def _note_result(self, result: Outcome | SealedRun) -> None:
+        """Write down how the run ended; keep and tell what belongs to a study."""
         office, permit = self._house.office, self.permit
-        if office is None or permit is None:
-            return
-        if self._house.name in permit.lock.recipients:
-            await asyncio.to_thread(office.keep_result, permit.run, outcome)
-        body = {"run": permit.run, "occurrence": permit.occurrence, "session": outcome.run["study_digest"]}
-        for action in ("computed", "released"):
-            await asyncio.to_thread(office.desk.write, action, permit.study, body)
+        if isinstance(result, SealedRun):
+            await self._note("sealed", rounds=result.rounds, journal=result.journal)
+        else:
+            await self._note("released", rounds=result.run["rounds"])
+        if office is not None and permit is not None:
+            await asyncio.to_thread(office.ended, permit, result)
 
     async def stop(self, error: MpcStatsError) -> None:
         """End a run from outside: what waits in it raises `error`, and the other parties are told."""
@@ -293,13 +310,20 @@ class Participation:
         seconds = self._house.limits.preparation_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.to_thread(self._house.site.prepare, self._spec, proposed)
+                return await asyncio.to_thread(self._house.site.prepare, self._spec, proposed, self._snapshot())
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the data were not ready within {seconds:g} s",
                 party=self._house.name,
                 hint="raise run.preparation_seconds in party.toml",
             ) from None
+
+    def _snapshot(self) -> Path | None:
+        """Where the table of a sealed run is kept."""
+        permit, office = self.permit, self._house.office
+        if permit is None or office is None or permit.phase == "whole":
+            return None
+        return office.vault.snapshot(permit.run)
 
 
 def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[str, DisclosureRules]:
@@ -315,14 +339,17 @@ def study_digest(
     roster: Roster,
     permit: Permit | None = None,
 ) -> bytes:
-    """SHA-256 over everything the parties agreed on (32 bytes); it enters the session's keys."""
+    """SHA-256 over everything the parties agreed on (32 bytes); it enters the session's keys.
+
+    Of an approved study it is the same when its result is sealed and when it is released.
+    """
     return digest(
         {
             "study": None if permit is None else permit.digest_parts(),
-            "run_id": run_id.hex(),
+            "run_id": run_id.hex() if permit is None else permit.run,
             "spec": spec.model_dump(mode="json"),
             "plan": plan_to_plain(plan),
-            "rules": _rules_to_plain(rules),
+            "rules": _rules_to_plain(rules if permit is None else permit.lock.all_rules),
             "roster": roster.digest.hex(),
             "data_parties": list(roster.data_parties),
             "threshold": roster.threshold,

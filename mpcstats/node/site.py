@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -117,8 +118,14 @@ class Site:
             variants = read_study_list(Path(source.variants), self._name).variants
         return _plan(spec, load_dictionary(dataset.dictionary), variants)
 
-    def prepare(self, spec: AnalysisSpec, proposed: Plan) -> Prepared:
+    def prepare(self, spec: AnalysisSpec, proposed: Plan, snapshot: Path | None = None) -> Prepared:
         """Read this party's data and form its contribution.
+
+        Parameters
+        ----------
+        snapshot : Path, optional
+            Folder for a copy of the table: made if there is none, and read in place of the table. What is computed
+            now and opened later is the same people.
 
         Raises
         ------
@@ -131,6 +138,8 @@ class Site:
         if rules is None:
             return Prepared(plan=proposed, contribution=None, rules=None, variants=None)
         dataset = self._dataset(spec)
+        if snapshot is not None:
+            dataset = dataset.model_copy(update={"table": _frozen(dataset.table, snapshot)})
         dictionary = load_dictionary(dataset.dictionary)
         records = load(_source(spec, dataset), self._name, dictionary, self._directory.genotype_cache)
         plan = _plan(spec, dictionary, records.variants)
@@ -152,6 +161,18 @@ class Site:
 def _plan(spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> Plan:
     """The plan, bound to the whole dictionary: units, missing values and who is a person are not in the plan itself."""
     return replace(make_plan(spec, dictionary, variants), dictionary=dictionary.digest().hex())
+
+
+def _frozen(table: Path, folder: Path) -> Path:
+    """The copy of a table; made once."""
+    copy = folder / table.name
+    if not copy.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = folder / f"{table.name}.partial"
+        shutil.copyfile(table, partial)
+        partial.chmod(0o600)
+        partial.replace(copy)
+    return copy
 
 
 def _source(spec: AnalysisSpec, dataset: DatasetConfig) -> Dataset:

@@ -15,7 +15,9 @@ from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
 from mpcstats.node.governance.permit import Permit, Phase
+from mpcstats.node.governance.vault import Vault
 from mpcstats.node.logs import Log
+from mpcstats.node.sealing import SealedRun
 from mpcstats.node.state.tables import RunRow, StatementRow
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
@@ -48,6 +50,7 @@ class Office:
     def __init__(self, directory: PartyDirectory, desk: Desk, log: Log) -> None:
         self.directory, self.desk, self.log = directory, desk, log
         self.courier: Courier | None = None
+        self.vault = Vault(directory.path, directory.state, desk.party)
         desk.on_entry.append(self._noted)
 
     @property
@@ -184,6 +187,8 @@ class Office:
                 self._auto_approve(entry.study)
             elif entry.action == "computed":
                 self._auto_release(entry.study)
+            elif entry.action in {"released", "withhold", "withdraw", "reject"}:
+                self._tidy(entry.study)
         except MpcStatsError as error:
             self.log.warning("not_automatic", study=entry.study, code=error.code, reason=error.message)
 
@@ -253,6 +258,38 @@ class Office:
             row.state, row.changed = state, moment(self.desk.now())
             row.detail = json.dumps({**json.loads(row.detail or "{}"), **detail}, sort_keys=True)
             session.add(row)
+
+    def run_detail(self, run: str) -> dict[str, Any]:
+        """What was written down about a run; empty for an unknown one."""
+        with self.desk.database.transaction() as session:
+            row = session.get(RunRow, run)
+            detail: dict[str, Any] = {} if row is None else json.loads(row.detail)
+        return detail
+
+    def ended(self, permit: Permit, result: Outcome | SealedRun) -> None:
+        """A run of a study ended at this party: tell the others, and keep a result that was opened."""
+        body = {"run": permit.run, "occurrence": permit.occurrence}
+        known = permit.own_run
+        if isinstance(result, SealedRun):
+            session = {"session": result.study_digest, "decisions": list(result.decisions)}
+            self.desk.write("computed", permit.study, body | session)
+            return
+        if self.party in permit.lock.recipients:
+            self.keep_result(permit.run, result)
+        if permit.phase == "whole":
+            self.desk.write("computed", permit.study, body | {"session": result.run["study_digest"]})
+        if known is None or self.party not in known.opened:
+            self.desk.write("released", permit.study, body | {"session": result.run["study_digest"]})
+
+    def _tidy(self, study: str) -> None:
+        """Delete what was kept of runs whose results are out, or will never be."""
+        state = self.desk.study(study)
+        for run in state.runs.values():
+            everybody = set(run.opened) >= set(state.proposal.lock.parties)
+            over = state.closed_because is not None or run.withheld_by or everybody
+            if over and run.run in self.vault.runs():
+                self.vault.forget(run.run)
+                self.log.info("shares_deleted", study=study, run=run.run)
 
     def runs_this_month(self, dataset: str) -> int:
         """Runs on a data set that were begun since the first of this month (UTC)."""

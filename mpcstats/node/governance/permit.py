@@ -177,8 +177,8 @@ class Permit:
                 )
 
     def digest_parts(self) -> dict[str, Any]:
-        """What binds a session to the study."""
-        return {"study": self.study, "phase": self.phase, "run": self.run, "occurrence": self.occurrence}
+        """What binds a session to the study; the same when a result is sealed and when it is released."""
+        return {"study": self.study, "sealed": self.phase != "whole", "occurrence": self.occurrence}
 
 
 def check_unapproved(policy: Policy | None, spec: AnalysisSpec, rules: DisclosureRules | None, party: str) -> None:

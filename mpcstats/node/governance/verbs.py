@@ -16,6 +16,7 @@ import grpc
 from mpcstats.errors import NotApproved, PartyUnreachable, SpecError
 from mpcstats.node.coordinator import Errand, coordinate
 from mpcstats.node.failures import from_peer_failure
+from mpcstats.node.governance.permit import Permit
 from mpcstats.node.joining import joined
 from mpcstats.node.participation import House
 from mpcstats.node.terms import parse_terms
@@ -265,6 +266,8 @@ class Verbs:
 
     async def _open(self, study: str, run: str, progress: Progress) -> None:
         state = await asyncio.to_thread(self._office.desk.study, study)
+        # asked here first: this node says why, another one only that
+        Permit(state, "release", run).check_request(state.proposal.lock.request, self._house.roster)
         progress("all parties released the result: opening it")
         async with self._running:
             errand = Errand(state.id, "release", sealed_run=run, occurrence=state.runs[run].occurrence)

@@ -1,0 +1,68 @@
+"""What a node keeps of computed studies until their results are released: its journal, which is its shares, and a copy
+of the table it was computed from. Both go when the results are out, or will never be."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from mpcstats.node.journal import FileJournal, storage_key
+
+__all__ = ["Vault"]
+
+
+class Vault:
+    """The sealed runs of one party.
+
+    Parameters
+    ----------
+    directory : Path
+        The party's directory; keys/storage.key is in it.
+    state : Path
+        Folder of the node's state.
+    party : str
+    """
+
+    def __init__(self, directory: Path, state: Path, party: str) -> None:
+        self._directory, self._sealed, self._party = directory, state / "sealed", party
+
+    def journal(self, run: str, sealed: str = "") -> FileJournal:
+        """The journal of a run, begun or gone on with.
+
+        Parameters
+        ----------
+        run : str
+            Id (hex).
+        sealed : str
+            Digest (hex) that the journal had when the run was sealed: it must reach as far.
+
+        Raises
+        ------
+        JournalMismatch, ConfigurationError
+            See `FileJournal.open`.
+        """
+        key, until = storage_key(self._directory), bytes.fromhex(sealed) or None
+        return FileJournal.open(
+            self._folder(run) / "run.journal", key, bytes.fromhex(run), party=self._party, sealed=until
+        )
+
+    def snapshot(self, run: str) -> Path:
+        """Folder for the table that a run is computed from."""
+        return self._folder(run) / "data"
+
+    def forget(self, run: str) -> None:
+        """Delete everything of a run; its journal so that it cannot be read again."""
+        folder = self._folder(run)
+        if not folder.exists():
+            return
+        if (folder / "run.journal").exists():
+            self.journal(run).discard()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def runs(self) -> list[str]:
+        """Ids of the runs there is something of."""
+        return sorted(path.name for path in self._sealed.glob("*/"))
+
+    def _folder(self, run: str) -> Path:
+        assert run.isalnum()  # a hexadecimal id, checked where it came in
+        return self._sealed / run
