@@ -19,6 +19,10 @@ _COMMANDS = {
     "demo": ("mpcstats.cli.demo.command", "demo"),
     "party": ("mpcstats.cli.party", "app"),
     "consortium": ("mpcstats.cli.consortium", "app"),
+    "policy": ("mpcstats.cli.policy", "app"),
+    "study": ("mpcstats.cli.study", "app"),
+    "inbox": ("mpcstats.cli.inbox", "inbox"),
+    "result": ("mpcstats.cli.result", "app"),
     "run": ("mpcstats.cli.run", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
 }

@@ -239,6 +239,24 @@ class Verbs:
         state = await asyncio.to_thread(self._office.desk.study, state.id)
         return self._line(self._office.desk.number(state.id), state)
 
+    async def do_review(self, _progress: Progress, study: str) -> Answer:
+        """What is known of a sealed result: which checks it passed, and what a release would open."""
+        state = await asyncio.to_thread(self._office.desk.study, study)
+        run = state.latest
+        if run is None:
+            raise NotApproved(f"study {state.proposal.name} has no result yet: it is {state.status}")
+        entries = await asyncio.to_thread(self._office.desk.entries_of, state.id)
+        decisions = [
+            name
+            for signed in entries
+            if signed.entry.action == "computed" and signed.entry.party == self._house.name
+            for name in signed.entry.body.get("decisions", [])
+            if signed.entry.body.get("run") == run.run
+        ]
+        opens = [entry for entry in state.proposal.lock.manifest if entry["kind"] == "result"]
+        recipients = list(state.proposal.lock.recipients)
+        return self._run_line(state, run) | {"decisions": decisions, "opens": opens, "recipients": recipients}
+
     async def do_result(self, progress: Progress, study: str, run: str = "") -> Answer:
         """Where the released result is; opens it first if all have released it and nobody has opened it yet."""
         state = await asyncio.to_thread(self._office.desk.study, study)

@@ -1,0 +1,24 @@
+"""`mpcstats study`: from the first draft to the sealed result."""
+
+from __future__ import annotations
+
+from mpcstats.cli.lazy import lazy_group
+
+__all__ = ["app"]
+
+_HERE = "mpcstats.cli.study"
+
+app = lazy_group(
+    {
+        "propose": (f"{_HERE}.proposing", "propose"),
+        "show": (f"{_HERE}.showing", "show"),
+        "diff": (f"{_HERE}.showing", "diff"),
+        "approve": (f"{_HERE}.deciding", "approve"),
+        "reject": (f"{_HERE}.deciding", "reject"),
+        "comment": (f"{_HERE}.deciding", "comment"),
+        "withdraw": (f"{_HERE}.deciding", "withdraw"),
+        "run": (f"{_HERE}.running", "run"),
+        "status": (f"{_HERE}.showing", "status"),
+    },
+    "Write, plan, propose, approve and run studies.",
+)

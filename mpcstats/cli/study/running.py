@@ -1,0 +1,29 @@
+"""`study run`: compute an approved study."""
+
+from __future__ import annotations
+
+import json
+
+import typer
+
+from mpcstats.cli.options import AsJson, Party, StudyName
+
+__all__ = ["run"]
+
+
+def run(study: StudyName, party: Party, as_json: AsJson = False) -> None:
+    """Compute an approved study with all parties. Its result stays sealed until every party releases it."""
+    from mpcstats.cli.progress import progress_lines
+    from mpcstats.cli.study.lines import status_line
+    from mpcstats.sdk.connect import NodeClient
+
+    with progress_lines() as tell:
+        answer = NodeClient(party).govern("run", tell, study=study)
+    if as_json:
+        typer.echo(json.dumps(answer, indent=2))
+        return
+    typer.echo(status_line(answer))
+    if answer["status"] == "computed":
+        typer.echo(f"next, at every institution: mpcstats result review {answer['name']}; mpcstats result release ...")
+    else:
+        typer.echo(f"next: mpcstats result get {answer['name']} --out PREFIX")
