@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mpcstats.transport.channel import Buffer, Channel
-from mpcstats.transport.journaled import FIRST_STEP
+from mpcstats.transport.journaled import FIRST_STEP, LAST_STEP
 from mpcstats.transport.memory import MemoryNetwork, Message
 
 __all__ = ["Attempts", "Killed", "MortalChannel"]
@@ -135,7 +135,7 @@ class Attempts:
 
     def _observe(self, message: Message) -> None:
         self.seen.append(message)
-        if message.step >= FIRST_STEP:
+        if FIRST_STEP <= message.step < LAST_STEP:
             key = (message.sender, message.receiver, message.step - FIRST_STEP)
             self.wire.setdefault(key, []).append(message.payload)
 

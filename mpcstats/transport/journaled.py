@@ -27,12 +27,12 @@ from mpcstats.errors import Divergence, FrameRejected, JournalMismatch
 from mpcstats.transport.channel import Buffer, Channel
 from mpcstats.transport.journal import Journal
 
-__all__ = ["FIRST_STEP", "JournaledChannel"]
+__all__ = ["FIRST_STEP", "LAST_STEP", "JournaledChannel"]
 
 FIRST_STEP = 2
 """Step 0 of a run on the channel below: two messages of each party about what it holds come first."""
 
-_LAST_STEP = 1 << 62
+LAST_STEP = 1 << 62
 """Step on the channel below of what the parties tell each other when they part."""
 
 _AGAIN = "run the study again from the start, which makes new keys; the journal of this run is of no use any more"
@@ -142,8 +142,8 @@ class JournaledChannel:
         """Tell every party the same 32 bytes, and hear theirs: the last messages of an attempt, in no journal."""
         self._signs.close()
         for j in self._peers:
-            await self._channel.send(j, _LAST_STEP, data)
-        return {j: bytes(await self._channel.receive(j, _LAST_STEP, len(data))) for j in self._peers}
+            await self._channel.send(j, LAST_STEP, data)
+        return {j: bytes(await self._channel.receive(j, LAST_STEP, len(data))) for j in self._peers}
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:

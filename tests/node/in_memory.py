@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from mpcstats.study.plan import make_plan
 from mpcstats.study.policy import Policy
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.transport.channel import Channel
+from mpcstats.transport.journal import Journal
 from mpcstats.transport.memory import MemoryNetwork, Message
 from mpcstats.types import DisclosureRules
 
@@ -71,6 +72,23 @@ class Parties:
             "progress": lambda text: None,
             "people": None if here is None else people_of(self.spec, self.plan, here, self.dictionary, name),
         }
+
+    def part(self, journals: Sequence[Journal], phase: str, **more: Any) -> Callable[[Channel], Awaitable[Any]]:
+        """What each party does in one phase of a run with journals, for `mpcstats.testing.attempts`.
+
+        Parameters
+        ----------
+        more
+            Further arguments of `execute`; a dict by party's name for different ones (`ledger`).
+        """
+
+        async def part(channel: Channel) -> Any:
+            name, journal = self.names[channel.index - 1], journals[channel.index - 1]
+            own = {key: value[name] if isinstance(value, dict) else value for key, value in more.items()}
+            arguments = {**self.arguments(name), **own}
+            return await execute(channel, phase=phase, journal=journal, **arguments)  # type: ignore[call-overload]
+
+        return part
 
     def run(
         self,
