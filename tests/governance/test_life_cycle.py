@@ -7,35 +7,12 @@ import time
 import pytest
 
 from mpcstats.errors import NotApproved, SpecError, StudyClosed
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec
-from tests.governance.kit import NAMES, count_manifest, make_files, make_proposal, propose, truth
+from tests.governance.kit import NAMES, count_manifest, make_proposal, propose, truth
 
 SPEC = CountSpec(by=("sex",))
 pytestmark = pytest.mark.xdist_group("governance")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("studies")
-
-
-@pytest.fixture(scope="module")
-def network(root):
-    directories = make_party_directories(root / "parties", make_files(root), consortium="heart")
-    with ProcessNetwork(directories) as network:
-        clients = [network[name].client for name in NAMES]
-        deadline = time.monotonic() + 20
-        while any(len(client.govern("consortium")["signed"]) < 3 for client in clients):
-            assert time.monotonic() < deadline, "the signatures of the roster did not arrive"
-            time.sleep(0.1)
-        yield network
-
-
-@pytest.fixture
-def clients(network):
-    return {name: network[name].client for name in NAMES}
 
 
 def _files(network, pattern):

@@ -38,6 +38,8 @@ class Database:
         from sqlalchemy.exc import ArgumentError
         from sqlalchemy.pool import StaticPool
 
+        from mpcstats.node.state.tables import Base
+
         self._party = party
         try:
             parsed = make_url(url)
@@ -60,6 +62,9 @@ class Database:
             if not parsed.database and sqlite:  # one connection for all threads, or each would have its own
                 options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
             self.engine = create_engine(parsed, pool_pre_ping=True, **options)
+            if not parsed.database and sqlite:  # nobody wrote it before: nothing to migrate
+                Base.metadata.create_all(self.engine)
+                return
             if sqlite:
                 event.listen(self.engine, "connect", _pragmas)
             self._migrate()
