@@ -79,7 +79,7 @@ async def reshare(session: Session, product: Shared) -> Shared:
     committee, field = session.committee, product.field
     dealers = tuple(range(1, 2 * committee.t + 2))
     weights = lagrange(field, dealers, 0)
-    own = product.values if session.index in dealers else None
+    own = product.values if session.point in dealers else None
     dealt = await deal(session, field, own, dealers, product.shape)
     values = field.lincomb(weights, [dealt[d].values for d in dealers])
     return replace(product, values=values, degree=committee.t)

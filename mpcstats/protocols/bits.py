@@ -147,7 +147,7 @@ async def bounded_pair(session: Session, a: Shared, bits: int) -> tuple[BooleanS
 
 async def _halves_pair(session: Session, a: Shared, bits: int) -> tuple[BooleanShared, BooleanShared]:
     """`bounded_pair` without an opening: parties 1 and 2 have halves of the numbers, see `mpcstats.protocols.split`."""
-    field, me, count = a.field, session.index, a.size
+    field, me, count = a.field, session.point, a.size
     session.spend_masks(count)
     # minus the second half's complement is the complement of its bits plus one
     part = await halves(session, a.plus_int((1 << (bits - 1)) + 1))
@@ -160,13 +160,13 @@ async def _halves_pair(session: Session, a: Shared, bits: int) -> tuple[BooleanS
 
 def _holds_opened(session: Session) -> bool:
     """Party 1 subtracts its part of the mask from the opened number; without other parties the number stays public."""
-    return session.index == 1 and session.committee.t > 0
+    return session.point == 1 and session.committee.t > 0
 
 
 def _group_mask(session: Session, field: PrimeField, parts: dict[Subset, Elements], count: int) -> Elements:
     """S_i at party i <= t, S_(t+1) at all others."""
     committee = session.committee
-    group = min(session.index, committee.t + 1)
+    group = min(session.point, committee.t + 1)
     total: Elements | None = None
     for A, r in parts.items():
         if committee.mask_holder(A) == group:
@@ -182,7 +182,7 @@ def _low_planes(field: PrimeField, a: Elements, bits: int) -> boolean.Words:
 
 
 def _public(session: Session, planes: boolean.Words, count: int) -> BooleanShared:
-    committee, me = session.committee, session.index
+    committee, me = session.committee, session.point
     zeros = np.zeros((len(committee.subsets_of(me)), *planes.shape), np.uint64)
     return BooleanShared(boolean.add_public(committee, me, zeros, planes), count)
 
@@ -198,7 +198,7 @@ async def share_groups(session: Session, own: boolean.Words, count: int) -> list
 
     One round, none without other parties. Reveals nothing.
     """
-    committee, me = session.committee, session.index
+    committee, me = session.committee, session.point
     dealers = tuple(range(1, committee.t + 1))
     shared: list[BooleanShared] = []
     if dealers:

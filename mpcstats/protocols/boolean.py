@@ -57,7 +57,7 @@ async def and_planes(
 
     `out` (subsets of this party, len(left), words) takes the result; each row of it is contiguous.
     """
-    committee, me = session.committee, session.index
+    committee, me = session.committee, session.point
     terms = boolean.cross_terms(committee, me, x.words, left, y.words, right)
     shares = np.empty((len(x.words), *terms.shape), np.uint64) if out is None else out
     correction = boolean.redeal(committee, me, terms, session.randomness, session.label("and"), shares)
@@ -120,7 +120,7 @@ class CoinDraw:
     @classmethod
     def of(cls, session: Session, field: PrimeField, planes: int, lanes: int, count: int) -> CoinDraw:
         """Parties 1..t draw bits of their own, the last subset has one in common."""
-        committee, me, t = session.committee, session.index, session.committee.t
+        committee, me, t = session.committee, session.point, session.committee.t
         dealers = tuple(range(1, t + 1))
         label = session.label("random bits")
         last: Subset = tuple(range(t + 1, committee.m + 1))
@@ -140,7 +140,7 @@ class CoinDraw:
 
     async def coins(self, session: Session, dealt: Sequence[Any]) -> Coins:
         """From what `deal_together` gave for `deals`; log2(t + 1) rounds."""
-        committee, me, planes = session.committee, session.index, self.shape[0]
+        committee, me, planes = session.committee, session.point, self.shape[0]
         last: Subset = tuple(range(committee.t + 1, committee.m + 1))
         packed = boolean.place_common(committee, me, self.common, self.shape)
         parts = [_common_elements(session, self.field, self.common, last, planes, self.count)]
@@ -162,7 +162,7 @@ def _common_elements(
     if common is None:
         return Shared(field, field.zeros((planes, count)), t)
     bits = boolean.to_field(field, common, count)
-    return Shared(field, field.scale(bits, session.committee.prss_weight(field, last, session.index)), t)
+    return Shared(field, field.scale(bits, session.committee.prss_weight(field, last, session.point)), t)
 
 
 async def _xor_pairs(session: Session, parts: list[Shared]) -> list[Shared]:

@@ -46,8 +46,10 @@ def elements(
             raise ValueError(f"party {session.name(me)} deals an array of another shape than {shape}")
         streams = {j: session.randomness.pair(me, j, label) for j in committee.compressed(me)}
         dealt = shamir.deal_compressed(field, committee, me, own, streams)
-        shares[me] = dealt.pop(me)
-        outgoing = {j: field.to_bytes(values) for j, values in dealt.items()}
+        outgoing = {j: field.to_bytes(values) for j, values in dealt.items() if j != me}
+        shares = {me: dealt[me]} if me in dealt else {}
+    if session.is_guest:
+        return Deal(outgoing, {}, lambda received: _placeholders(session, field, dealers, shape, fraction_bits))
     senders = [d for d in dealers if me in committee.sent_to(d)]
     size = field.item_bytes * int(np.prod(shape, dtype=np.int64))
 
@@ -61,13 +63,22 @@ def elements(
     return Deal(outgoing, dict.fromkeys(senders, size), finish)
 
 
+def _placeholders(
+    session: Session, field: PrimeField, dealers: tuple[int, ...], shape: tuple[int, ...], fraction_bits: int
+) -> dict[int, Shared]:
+    """What a guest has of shared numbers."""
+    return {d: Shared(field, field.zeros(shape), session.committee.t, fraction_bits) for d in dealers}
+
+
 def planes(
     session: Session, own: boolean.Words | None, dealers: tuple[int, ...], shape: tuple[int, int], count: int
 ) -> Deal[dict[int, BooleanShared]]:
     """Every dealer shares bit planes (bits, words) of its own; a dealer sends one array, to the m - t - 1 other
-    members of its correction subset."""
+    members of its correction subset; a guest to all m - t."""
     committee, me = session.committee, session.index
     label = session.label("bits")
+    if session.is_guest:
+        return _planes_of_guest(session, own if me in dealers else None, dealers, shape, count, label)
     shares: dict[int, boolean.Words] = {}
     outgoing: dict[int, Buffer] = {}
     if me in dealers:
@@ -87,15 +98,38 @@ def planes(
     return Deal(outgoing, dict.fromkeys(senders, 8 * shape[0] * shape[1]), finish)
 
 
+def _planes_of_guest(
+    session: Session,
+    own: boolean.Words | None,
+    dealers: tuple[int, ...],
+    shape: tuple[int, int],
+    count: int,
+    label: str,
+) -> Deal[dict[int, BooleanShared]]:
+    committee, me = session.committee, session.index
+    outgoing: dict[int, Buffer] = {}
+    if own is not None:
+        correction = boolean.deal_bits_outside(committee, me, own, session.randomness, label)
+        outgoing = dict.fromkeys(
+            committee.correction_subset(me), np.ascontiguousarray(correction, "<u8").data.cast("B")
+        )
+    rows = len(committee.subsets_of(session.point))
+
+    def finish(received: Mapping[int, Buffer]) -> dict[int, BooleanShared]:
+        return {d: BooleanShared(np.zeros((rows, *shape), np.uint64), count) for d in dealers}
+
+    return Deal(outgoing, {}, finish)
+
+
 async def deal_together(session: Session, *deals: Deal[Any]) -> list[Any]:
     """Several deals in one round: what they send to a party is one message. Reveals nothing."""
     outgoing: dict[int, Buffer] = {}
-    for j in session.others:
+    for j in session.peers:
         parts = [deal.outgoing[j] for deal in deals if j in deal.outgoing]
         if parts:
             outgoing[j] = parts[0] if len(parts) == 1 else b"".join(parts)
-    awaited = {j: sum(deal.awaited.get(j, 0) for deal in deals) for j in session.others}
-    received = await session.exchange(outgoing, awaited)
+    awaited = {j: sum(deal.awaited.get(j, 0) for deal in deals) for j in session.peers}
+    received = await session.exchange(outgoing, awaited, guests=True)
     views = {j: memoryview(data) for j, data in received.items()}
     results, at = [], dict.fromkeys(views, 0)
     for deal in deals:

@@ -109,7 +109,7 @@ async def _low_part(session: Session, pair: Pair, field: PrimeField, bits: int) 
 
 async def _dealt_sum(session: Session, field: PrimeField, own: Elements) -> Shared:
     """Sum of one number per group of mask holders: t parties deal theirs, all of the last subset know theirs."""
-    me, t = session.index, session.committee.t
+    me, t = session.point, session.committee.t
     total = _common(session, field, own if me > t else field.zeros(field.shape(own)))
     if t:
         dealers = tuple(range(1, t + 1))
@@ -122,7 +122,7 @@ def _common(session: Session, field: PrimeField, values: Elements) -> Shared:
     """A sharing of numbers that all of the last subset {t+1..m} know: no message; the others give zeros."""
     committee = session.committee
     last = tuple(range(committee.t + 1, committee.m + 1))
-    weight = committee.prss_weight(field, last, session.index) if session.index in last else 0
+    weight = committee.prss_weight(field, last, session.point) if session.point in last else 0
     return Shared(field, field.scale(values, weight), committee.t)
 
 
@@ -158,7 +158,7 @@ async def random_bits(session: Session, field: PrimeField, shape: tuple[int, ...
     Parties 1..t deal private bits; the parties t+1..m take one from their common key, without a message. A coalition
     of t parties that holds all private ones has no member in {t+1..m}. Reveals nothing.
     """
-    committee, me, t = session.committee, session.index, session.committee.t
+    committee, me, t = session.committee, session.point, session.committee.t
     label, count = session.label("random bits"), int(np.prod(shape, dtype=np.int64))
     dealers = tuple(range(1, t + 1))
     last = tuple(range(t + 1, committee.m + 1))

@@ -29,7 +29,7 @@ async def masked_operands(session: Session, a: Shared, factor: int = 1) -> tuple
     RangeError
         The field is not a Mersenne prime. Nothing was sent.
     """
-    committee, field, count, me = session.committee, a.field, a.size, session.index
+    committee, field, count, me = session.committee, a.field, a.size, session.point
     if not field.is_mersenne:
         raise RangeError(f"bits need a Mersenne prime, not {field}")
     shape = (field.bits, boolean.lanes(count))

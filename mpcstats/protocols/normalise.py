@@ -171,7 +171,7 @@ async def _leading(session: Session, size: BooleanShared, negative: BooleanShare
 
 def _not_bits(session: Session, bits: BooleanShared) -> BooleanShared:
     ones = np.full(bits.words.shape[1:], 0xFFFFFFFFFFFFFFFF, np.uint64)
-    return replace(bits, words=boolean.add_public(session.committee, session.index, bits.words, ones))
+    return replace(bits, words=boolean.add_public(session.committee, session.point, bits.words, ones))
 
 
 def affine(x: Shared, times: int, plus: int = 0, y: Shared | None = None) -> Shared:

@@ -138,7 +138,7 @@ def _table(field: PrimeField, scale: int) -> Elements:
 
 def _draw_mask(session: Session, field: PrimeField, signs: int, count: int) -> tuple[_Mask, boolean.Words]:
     """This party's part of the mask, and its planes."""
-    committee, me, label = session.committee, session.index, session.label("powers")
+    committee, me, label = session.committee, session.point, session.label("powers")
     last = tuple(range(committee.t + 1, committee.m + 1))
     coins = session.randomness.private(label) if me <= committee.t else session.randomness.subset(last, label)
     small, k = small_field(field.bits), exponent_bits(field)
@@ -155,7 +155,7 @@ def _factors(field: PrimeField, mask: _Mask, wanted: Sequence[Power]) -> Element
 
 async def _products(session: Session, field: PrimeField, own: Elements) -> Shared:
     """Products over the groups of one array each: parties 1..t deal theirs, all of the last subset know theirs."""
-    committee, me, t = session.committee, session.index, session.committee.t
+    committee, me, t = session.committee, session.point, session.committee.t
     dealers, last, shape = tuple(range(1, t + 1)), tuple(range(t + 1, committee.m + 1)), field.shape(own)
     common = field.zeros(shape) if me in dealers else field.scale(own, committee.prss_weight(field, last, me))
     parts = [Shared(field, common, t)]

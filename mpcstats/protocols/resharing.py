@@ -35,7 +35,7 @@ class _Plan:
 
 
 def _plan(session: Session, field: PrimeField, label: str) -> _Plan:
-    committee, me = session.committee, session.index
+    committee, me = session.committee, session.point
     dealers = tuple(range(1, 2 * committee.t + 2))
     at_zero = dict(zip(dealers, lagrange(field, dealers, 0), strict=True))
     deals = me in dealers

@@ -52,7 +52,7 @@ async def shuffle(session: Session, rows: Shared) -> Shared:
     for A in committee.subsets:
         label = session.label("shuffle")
         order = None
-        if session.index in A:
+        if session.point in A:
             order = random_permutation(session.randomness.subset(A, label), count)
         rows = await _permuted(session, rows, A, order)
     return rows
@@ -62,9 +62,9 @@ async def _permuted(session: Session, rows: Shared, A: Subset, order: NDArray[np
     """Rows in the order that the members of A know; a fresh sharing. One round."""
     field, dealers = rows.field, A[: session.committee.t + 1]
     own = None
-    if session.index in dealers:
+    if session.point in dealers:
         assert order is not None
-        weight = lagrange(field, dealers, 0)[dealers.index(session.index)]
+        weight = lagrange(field, dealers, 0)[dealers.index(session.point)]
         own = field.scale(rows.values[order], weight)
     dealt = list((await deal(session, field, own, dealers, rows.shape)).values())
     total = _sum(field, dealt)

@@ -53,7 +53,7 @@ async def halves(session: Session, z: Shared) -> Elements:
 
     No round for degree t, one for degree 2t. Reveals nothing.
     """
-    committee, field, me = session.committee, z.field, session.index
+    committee, field, me = session.committee, z.field, session.point
     assert committee.t == 1
     label = session.label("halves")
     if z.degree <= 1:
@@ -82,7 +82,7 @@ async def split_truncate(session: Session, z: Shared, bits: int) -> Shared:
     Each holder deals its half, on a line through a coin that it has in common with the other one, who takes it as its
     share.
     """
-    field, me, others = z.field, session.index, tuple(range(3, session.committee.m + 1))
+    field, me, others = z.field, session.point, tuple(range(3, session.committee.m + 1))
     session.spend_masks(z.size)
     part, label = await halves(session, z), session.label("deal")
     total, outgoing = Shared(field, field.zeros(z.shape), 1), {}
@@ -141,7 +141,7 @@ async def split_cut(session: Session, x: Shared, y: Shared, bits: int, size_bits
     one, other, shape = flat_pair(M127, x.values, y.values)
     session.spend_masks(M127.shape(one)[0])
     part = await _product_halves(session, one, other)
-    if plus and session.index == 1:
+    if plus and session.point == 1:
         affine127(part, M127.constant(1), M127.zeros((0,)), M127.constant(plus), part)
     values = await _deal_cut(session, part, bits)
     return Shared(M127, M127.reshape(values, shape), session.committee.t)
@@ -151,7 +151,7 @@ async def _product_halves(session: Session, x: Elements, y: Elements) -> Element
     """`halves` of a product."""
     from mpcstats.field.fused_fixed import add127, half127, third127
 
-    me, label = session.index, session.label("halves")
+    me, label = session.point, session.label("halves")
     part, spans = np.empty(x.shape, np.uint64), blocks.spans(M127, len(x))
     stream = session.randomness.subset(_all_but_two(session.committee), label) if me in (1, 3) else None
 
@@ -183,7 +183,7 @@ async def _deal_cut(session: Session, part: Elements, bits: int) -> Elements:
     """
     from mpcstats.field.fused_fixed import add127, cut127
 
-    me, label, receivers = session.index, session.label("deal"), tuple(range(3, session.committee.m + 1))
+    me, label, receivers = session.point, session.label("deal"), tuple(range(3, session.committee.m + 1))
     total, spans = np.empty(part.shape, np.uint64), blocks.spans(M127, len(part))
     coins = {d: session.randomness.pair(d, 3 - d, label) for d in (1, 2)} if me <= 2 else {}
     coin = np.empty((min(CHUNK, len(part)), 2), np.uint64)

@@ -48,7 +48,7 @@ async def truncate(session: Session, z: Shared, bits: int, integer_bits: int) ->
     field, committee = z.field, session.committee
     bits, mask_bits, offset, offset_high = _format(session, field, z.fraction_bits, bits, integer_bits)
     opened, parts = await open_masked_bounded(session, z.plus_int(offset), session.label("truncate"), mask_bits)
-    high = prss.combine(field, committee, session.index, {A: shift_right(field, r, bits) for A, r in parts.items()})
+    high = prss.combine(field, committee, session.point, {A: shift_right(field, r, bits) for A, r in parts.items()})
     values = field.sub(field.sub(shift_right(field, opened, bits), high), field.constant(offset_high))
     return replace(z, values=values, degree=committee.t, fraction_bits=z.fraction_bits - bits)
 
@@ -114,6 +114,6 @@ def blurred(session: Session, x: Shared, fraction_bits: int) -> Shared:
     if bits <= 0:
         return x
     field, committee = x.field, session.committee
-    parts = prss.draw_bounded(field, committee, session.index, session.randomness, session.label("blur"), x.shape, bits)
-    noise = prss.combine(field, committee, session.index, parts)
+    parts = prss.draw_bounded(field, committee, session.point, session.randomness, session.label("blur"), x.shape, bits)
+    noise = prss.combine(field, committee, session.point, parts)
     return replace(x, values=field.add(x.values, noise)).plus_int(-len(committee.subsets) * (1 << (bits - 1)))

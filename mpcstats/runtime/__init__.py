@@ -8,6 +8,7 @@ from mpcstats.runtime.openings import Sealed
 from mpcstats.runtime.session import Session
 from mpcstats.runtime.setup import agree_on_keys
 from mpcstats.runtime.shared import BooleanShared, Shared, concatenate
+from mpcstats.runtime.telling import tell_everybody
 from mpcstats.runtime.threads import local
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "open_declared",
     "open_declared_bits",
     "open_to",
+    "tell_everybody",
 ]

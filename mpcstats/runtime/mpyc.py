@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from mpcstats.errors import RangeError
+from mpcstats.errors import ConfigurationError, RangeError
 from mpcstats.field import M61, M127, PrimeField
 from mpcstats.runtime.mpyc_copy import PrivateMpyc
 from mpcstats.runtime.mpyc_loop import HandTurnedLoop
@@ -61,6 +61,8 @@ async def run_mpyc(
 
     Raises
     ------
+    ConfigurationError
+        There are parties outside of the committee: a program may branch on what it opens, which guests do not see.
     RangeError
         `bits` do not fit the field with the session's kappa.
     UndeclaredOpening
@@ -75,6 +77,8 @@ async def run_mpyc(
     Two rounds per round of MPyC and one at the end. Every mask of bounded size enters the session's ledger, every
     opened masked number its digest.
     """
+    if session.guests:
+        raise ConfigurationError("programs of MPyC run where all parties compute: not with a committee and guests")
     mpyc = _copy_of(session)
     loop = HandTurnedLoop()  # type: ignore[abstract]  # the rest is input, output and time
     boxes = {j: Mailbox(loop, session.name(j)) for j in session.others}

@@ -50,7 +50,7 @@ async def open_declared(session: Session, x: Shared, name: str) -> Elements:
     if x.degree > session.committee.t:
         # a sharing of degree 2t may tell about the factors, and cannot be checked
         raise RangeError("only sharings of degree t are opened; products are reshared first")
-    return await _combine(session, x, name)
+    return await _combine(session, x, name, declared=True)
 
 
 async def open_to(session: Session, x: Shared, name: str, receiver: int) -> Elements | None:
@@ -68,13 +68,13 @@ async def open_to(session: Session, x: Shared, name: str, receiver: int) -> Elem
     if x.degree > session.committee.t:
         raise RangeError("only sharings of degree t are opened; products are reshared first")
     mine = session.index == receiver
-    received = await session.exchange_elements(
-        x.field, {} if mine else {receiver: x}, session.others if mine else (), x.shape
-    )
-    session.openings.record(f"{name} to {receiver}", b"")
+    outgoing = {} if mine or session.is_guest else {receiver: x}
+    senders = [j for j in session.peers if j in session.committee.members] if mine else ()
+    received = await session.exchange_elements(x.field, outgoing, senders, x.shape, guests=True)
+    session.openings.record(f"{name} to {receiver}", b"", declared=True)
     if not mine:
         return None
-    shares = {receiver: x.values, **{j: share.values for j, share in received.items()}}
+    shares = _with_own(session, x, received)
     return _checked(x, shares, name)
 
 
@@ -86,8 +86,8 @@ async def open_masked_full(session: Session, x: Shared, label: str) -> tuple[Ele
     (c, parts)
         parts: r_A for each subset of this party; r is the sum over all subsets.
     """
-    parts = prss.draw_uniform(x.field, session.committee, session.index, session.randomness, label, x.shape)
-    mask = prss.combine(x.field, session.committee, session.index, parts)
+    parts = prss.draw_uniform(x.field, session.committee, session.point, session.randomness, label, x.shape)
+    mask = prss.combine(x.field, session.committee, session.point, parts)
     return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
 
 
@@ -102,7 +102,7 @@ async def open_masked_parts(session: Session, x: Shared, factor: int, label: str
     (c, -S_i)
         i = this party's number, or t + 1 if that is smaller.
     """
-    field, committee, me = x.field, session.committee, session.index
+    field, committee, me = x.field, session.committee, session.point
     subsets = committee.subsets_of(me)
     group = min(me, committee.t + 1)
     row = [factor, *(committee.prss_weight(field, A, me) for A in subsets)]
@@ -120,8 +120,8 @@ async def open_masked_bounded(
     The caller vouches that 0 <= x < 2^(bits - kappa) and that x + r does not reach p.
     """
     session.spend_masks(x.size)
-    parts = prss.draw_bounded(x.field, session.committee, session.index, session.randomness, label, x.shape, bits)
-    mask = prss.combine(x.field, session.committee, session.index, parts)
+    parts = prss.draw_bounded(x.field, session.committee, session.point, session.randomness, label, x.shape, bits)
+    mask = prss.combine(x.field, session.committee, session.point, parts)
     return await _combine(session, _rerandomised(session, x.plus(mask), label), label), parts
 
 
@@ -188,7 +188,7 @@ async def open_masked_products(session: Session, batch: MaskedProduct, label: st
     def consume(block: int, messages: Mapping[int, Buffer]) -> None:
         high = result[spans[block]]
         size = len(high)
-        received = {session.index: pending.pop(block)}
+        received = {session.point: pending.pop(block)}
         received |= {j: np.frombuffer(data, "<u8").reshape(size, 2) for j, data in messages.items()}
         for start in range(0, size, shares.shape[1]):
             at = slice(start, min(size, start + shares.shape[1]))
@@ -219,7 +219,7 @@ class _ProductMasks:
         from mpcstats.field.fused_fixed import CHUNK
         from mpcstats.sharing import blocks
 
-        committee, me, coins = session.committee, session.index, session.randomness
+        committee, me, coins = session.committee, session.point, session.randomness
         subsets, powers = committee.subsets_of(me), range(1, committee.t + 1)
         bounded = [coins.subset(A, label) for A in subsets]
         uniform = [coins.subset(A, f"{label}/zero{power}") for A in subsets for power in powers]
@@ -261,7 +261,7 @@ async def open_bits(session: Session, bits: BooleanShared, label: str) -> NDArra
     -------
     uint64 (bits, words)
     """
-    committee, me = session.committee, session.index
+    committee, me = session.committee, session.point
     subsets = committee.subsets_of(me)
 
     def first_of(subset: Subset) -> int:
@@ -289,7 +289,7 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
 
     Lanes behind `bits.count` stay closed, whatever is in them.
 
-    Every party that has a share sends it to all that lack it: with m = 2t + 1 each share comes from t + 1 parties, so
+    Every member that has a share sends it to all that lack it: with m = 2t + 1 each share comes from t + 1 parties, so
     that up to t wrong ones are noticed. A coalition of t parties lacks one share, which follows from its own and the
     bits.
 
@@ -310,38 +310,41 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
     subsets = committee.subsets_of(me)
     shown = bits.words & boolean.pack_bits(np.ones((1, bits.count), np.uint8))
     outgoing: dict[int, Buffer] = {}
-    for j in session.others:
+    for j in () if session.is_guest else session.peers:
         rows = [row for row, A in enumerate(subsets) if j not in A]
         outgoing[j] = np.ascontiguousarray(shown[rows], "<u8").data.cast("B")
-    lacking = {j: [A for A in committee.subsets_of(j) if me not in A] for j in session.others}
+    members = [j for j in session.peers if j in committee.members]
+    lacking = {j: [A for A in committee.subsets_of(j) if me not in A] for j in members}
     size = 8 * planes * lanes
-    received = await session.exchange(outgoing, {j: size * len(sets) for j, sets in lacking.items()})
+    received = await session.exchange(outgoing, {j: size * len(sets) for j, sets in lacking.items()}, guests=True)
     shares: dict[Subset, NDArray[np.uint64]] = {}
     for j, sets in lacking.items():
         sent = np.frombuffer(received.get(j, b""), "<u8").reshape(len(sets), planes, lanes)
         for A, share in zip(sets, sent, strict=True):
             if not np.array_equal(shares.setdefault(A, share), share):
                 raise _inconsistent(name, "two parties sent different shares of the same bits")
-    total: NDArray[np.uint64] = np.bitwise_xor.reduce(shown, axis=0)
+    total: NDArray[np.uint64] = np.bitwise_xor.reduce(shown[: 0 if session.is_guest else None], axis=0)
     for share in shares.values():
         total = total ^ share
     opened = boolean.unpack(total, bits.count)
-    session.openings.record(name, np.ascontiguousarray(opened).data.cast("B"))
+    session.openings.record(name, np.ascontiguousarray(opened).data.cast("B"), declared=True)
     return opened
 
 
 async def confirm(session: Session) -> None:
-    """Compare the digests of everything opened. One round, 32 bytes to each party.
+    """Compare the digests of everything opened; with guests, of what is opened by declaration. One round, 32 bytes to
+    each party.
 
     Raises
     ------
     Divergence
         Names the first party that opened other values than this one.
     """
-    ours = session.openings.digest
-    theirs = await session.exchange(dict.fromkeys(session.others, ours), dict.fromkeys(session.others, len(ours)))
+    log, guests = session.openings, session.guests
+    ours = {j: log.declared_digest if session.is_guest or j in guests else log.digest for j in session.peers}
+    theirs = await session.exchange(ours, {j: len(digest) for j, digest in ours.items()}, guests=True)
     for j, digest in sorted(theirs.items()):
-        if not hmac.compare_digest(bytes(digest), ours):
+        if not hmac.compare_digest(bytes(digest), ours[j]):
             raise Divergence("opened other values than this party; the result is not used", party=session.name(j))
 
 
@@ -349,17 +352,27 @@ def _rerandomised(session: Session, x: Shared, label: str) -> Shared:
     """Add a fresh sharing of zero to a sharing of degree 2t: its other coefficients are products of secrets."""
     if x.degree <= session.committee.t:
         return x
-    zero = prss.zero_share(x.field, session.committee, session.index, session.randomness, f"{label}/zero", x.shape)
+    zero = prss.zero_share(x.field, session.committee, session.point, session.randomness, f"{label}/zero", x.shape)
     return replace(x, values=x.field.add(x.values, zero))
 
 
-async def _combine(session: Session, x: Shared, label: str) -> Elements:
-    field = x.field
-    received = await session.exchange_elements(field, dict.fromkeys(session.others, x), session.others, x.shape)
-    shares: Mapping[int, Elements] = {session.index: x.values, **{j: s.values for j, s in received.items()}}
-    value = _checked(x, shares, label)
-    session.openings.record(label, field.to_bytes(value))
+async def _combine(session: Session, x: Shared, label: str, declared: bool = False) -> Elements:
+    """Open to all members, and what is declared to guests, too: these get every member's share, and send nothing."""
+    field, receivers = x.field, session.peers if declared else session.others
+    members = [j for j in receivers if j in session.committee.members]
+    outgoing = {} if session.is_guest else dict.fromkeys(receivers, x)
+    received = await session.exchange_elements(field, outgoing, members, x.shape, guests=declared)
+    if session.is_guest and not declared:
+        return field.zeros(x.shape)
+    value = _checked(x, _with_own(session, x, received), label)
+    session.openings.record(label, field.to_bytes(value), declared)
     return value
+
+
+def _with_own(session: Session, x: Shared, received: Mapping[int, Shared]) -> dict[int, Elements]:
+    """The members' shares, with this party's own if it is one."""
+    shares = {j: share.values for j, share in received.items()}
+    return shares if session.is_guest else {session.index: x.values, **shares}
 
 
 def _checked(x: Shared, shares: Mapping[int, Elements], label: str) -> Elements:

@@ -52,7 +52,8 @@ class Opened:
 
 
 class OpeningLog:
-    """The manifest of a run, and the running digest of every opened value (masked ones included).
+    """The manifest of a run, and the running digests: of every opened value (masked ones included), and of declared
+    ones, which guests see, too.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ class OpeningLog:
         self.seal = seal
         self.manifest: dict[str, Opened] = {}
         self._digest = hashlib.sha256(b"mpcstats/v1/openings")
+        self._declared = hashlib.sha256(b"mpcstats/v1/declared openings")
 
     def part(self) -> OpeningLog:
         """A log with the same manifest and a digest of its own, for a part that runs beside others."""
@@ -122,12 +124,18 @@ class OpeningLog:
             raise Sealed(name)
         entry.values += count
 
-    def record(self, label: str, data: bytes | memoryview) -> None:
-        """Add opened bytes to the digest."""
-        self._digest.update(f"{label}:{len(data)}:".encode())
-        self._digest.update(data)
+    def record(self, label: str, data: bytes | memoryview, declared: bool = False) -> None:
+        """Add opened bytes to the digest, and to that of declared openings."""
+        for digest in (self._digest, self._declared) if declared else (self._digest,):
+            digest.update(f"{label}:{len(data)}:".encode())
+            digest.update(data)
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 over everything opened so far; equal at all honest parties."""
+        """SHA-256 over everything opened so far; equal at all honest members of the committee."""
         return self._digest.copy().digest()
+
+    @property
+    def declared_digest(self) -> bytes:
+        """SHA-256 over all declared openings so far; equal at all honest parties."""
+        return self._declared.copy().digest()

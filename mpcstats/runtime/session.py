@@ -40,6 +40,9 @@ class Session:
     Protocols are `async def f(session, ...)`. They draw labels and coins here, and exchange messages here: one
     `await session.exchange(...)` is one round.
 
+    Parties 1..m compute; the others are guests (docs/adr/0020). A guest runs the same code on placeholders: it deals
+    its inputs, gets what is opened by declaration, and takes no part in the rounds between the members.
+
     Parameters
     ----------
     channel : Channel
@@ -84,13 +87,33 @@ class Session:
 
     @property
     def index(self) -> int:
-        """This party, 1..m."""
+        """This party: 1..m in the committee, more for a guest."""
         return self.channel.index
 
     @property
+    def is_guest(self) -> bool:
+        """Whether this party computes on placeholders: it is not in the committee."""
+        return self.index > self.committee.m
+
+    @property
+    def point(self) -> int:
+        """Where this party's shares lie, 1..m. A guest has none; its placeholders are those of a member."""
+        return 1 if self.is_guest else self.index
+
+    @property
     def others(self) -> tuple[int, ...]:
-        """All parties but this one."""
-        return tuple(j for j in self.committee.members if j != self.index)
+        """All members of the committee but this party (but the one whose place a guest's placeholders take)."""
+        return tuple(j for j in self.committee.members if j != self.point)
+
+    @property
+    def guests(self) -> tuple[int, ...]:
+        """Parties outside of the committee."""
+        return tuple(range(self.committee.m + 1, len(self.channel.parties) + 1))
+
+    @property
+    def peers(self) -> tuple[int, ...]:
+        """Parties that this one has connections to: two guests have none."""
+        return tuple(self.committee.members) if self.is_guest else (*self.others, *self.guests)
 
     def name(self, index: int) -> str:
         """A party's name."""
@@ -101,7 +124,9 @@ class Session:
         self._label += 1
         return f"{self._label}/{protocol}"
 
-    async def exchange(self, outgoing: Mapping[int, Buffer], expected: Mapping[int, int]) -> dict[int, Buffer]:
+    async def exchange(
+        self, outgoing: Mapping[int, Buffer], expected: Mapping[int, int], *, guests: bool = False
+    ) -> dict[int, Buffer]:
         """Send and receive the messages of one round.
 
         Parameters
@@ -109,12 +134,18 @@ class Session:
         outgoing : mapping of receiver to bytes
         expected : mapping of sender to number of bytes
             Empty messages (0 bytes) are neither sent nor awaited.
+        guests : bool
+            Guests take part. In all other rounds a guest sends nothing, and gets zeros of the expected lengths.
 
         Returns
         -------
         dict of sender to bytes
         """
         step, self._step = self._step, self._step + 1
+        if self.is_guest and not guests:
+            await self._send(step, {})  # lanes count their steps
+            self.accounts.rounds += 1
+            return {j: bytes(size) for j, size in expected.items() if size}
         sends = {j: data for j, data in outgoing.items() if len(data)}
         waits = {j: size for j, size in expected.items() if size}
         if sum(map(len, sends.values())) <= _SHORT:
@@ -158,14 +189,19 @@ class Session:
             for block in range(blocks):
                 messages = produce(block)
                 made.release()
+                if self.is_guest:
+                    messages = {}
                 await self._send(step + block, messages)
                 for j, data in messages.items():
                     accounts.bytes_sent[j] = accounts.bytes_sent.get(j, 0) + len(data)
 
         async def receive() -> None:
             for block in range(blocks):
-                messages = {}
+                messages: dict[int, Buffer] = {}
                 for j, size in expected(block).items():
+                    if self.is_guest:
+                        messages[j] = bytes(size)
+                        continue
                     messages[j] = await self._receive(j, step + block, size)
                     accounts.bytes_received[j] = accounts.bytes_received.get(j, 0) + size
                 await made.acquire()
@@ -195,12 +231,18 @@ class Session:
         self._step += count
 
     async def exchange_elements(
-        self, field: PrimeField, outgoing: Mapping[int, Shared], senders: Sequence[int], shape: tuple[int, ...]
+        self,
+        field: PrimeField,
+        outgoing: Mapping[int, Shared],
+        senders: Sequence[int],
+        shape: tuple[int, ...],
+        *,
+        guests: bool = False,
     ) -> dict[int, Shared]:
         """Exchange element arrays of one shape in one round."""
         size = int(field.item_bytes * _product(shape))
         received = await self.exchange(
-            {j: field.to_bytes(x.values) for j, x in outgoing.items()}, dict.fromkeys(senders, size)
+            {j: field.to_bytes(x.values) for j, x in outgoing.items()}, dict.fromkeys(senders, size), guests=guests
         )
         return {j: Shared(field, field.from_bytes(received.get(j, b""), shape), self.committee.t) for j in senders}
 

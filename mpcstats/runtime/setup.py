@@ -3,6 +3,8 @@
 Every party sends every other a fresh 32-byte contribution for each subset that holds both, and one for their pair. A
 key is HKDF-SHA256 over the contributions of all its holders in order, bound to the session, the study and the subset.
 Tags of all keys are compared before their first use. Two rounds.
+
+A guest, outside of the committee, has a pair key with each member, and a key with each subset for the bits it deals.
 """
 
 from __future__ import annotations
@@ -42,17 +44,18 @@ async def agree_on_keys(session: Session, study_digest: bytes, seed: bytes | Non
         A party runs another study, or holds other keys; it is named.
     """
     committee, me = session.committee, session.index
-    groups: list[Subset] = [*committee.subsets_of(me), *((min(me, j), max(me, j)) for j in session.others)]
+    subsets = committee.keys_of(me, session.guests)
+    groups: list[Subset] = [*subsets, *((min(me, j), max(me, j)) for j in session.peers)]
     # a subset of two members and the same two as a pair get different keys: the kind is part of the name
-    kinds = ["subset"] * len(committee.subsets_of(me)) + ["pair"] * len(session.others)
+    kinds = ["subset"] * len(subsets) + ["pair"] * len(session.peers)
     seed = secrets.token_bytes(_KEY) if seed is None else seed
     mine = [_own(seed, study_digest, f"{kind}/{','.join(map(str, g))}") for kind, g in zip(kinds, groups, strict=True)]
 
     def common(j: int) -> list[int]:
         return [k for k, group in enumerate(groups) if j in group]
 
-    outgoing = {j: study_digest + b"".join(mine[k] for k in common(j)) for j in session.others}
-    received = await session.exchange(outgoing, {j: len(outgoing[j]) for j in session.others})
+    outgoing = {j: study_digest + b"".join(mine[k] for k in common(j)) for j in session.peers}
+    received = await session.exchange(outgoing, {j: len(outgoing[j]) for j in session.peers}, guests=True)
     contributions = [{me: own} for own in mine]
     for j, data in received.items():
         if not hmac.compare_digest(bytes(data[: len(study_digest)]), study_digest):
@@ -64,14 +67,15 @@ async def agree_on_keys(session: Session, study_digest: bytes, seed: bytes | Non
         _derive(kind, group, parts, study_digest)
         for kind, group, parts in zip(kinds, groups, contributions, strict=True)
     ]
-    await _confirm_keys(session, keys, {j: common(j) for j in session.others})
-    count = len(committee.subsets_of(me))
+    await _confirm_keys(session, keys, {j: common(j) for j in session.peers})
+    count = len(subsets)
     session.randomness = KeyRing(
         committee,
         me,
         dict(zip(groups[:count], keys[:count], strict=True)),
-        dict(zip(session.others, keys[count:], strict=True)),
+        dict(zip(session.peers, keys[count:], strict=True)),
         _own(seed, study_digest, "private"),
+        session.guests,
     )
 
 
@@ -91,8 +95,8 @@ async def _confirm_keys(session: Session, keys: list[bytes], common: dict[int, l
     def tag(k: int, sender: int) -> bytes:
         return hmac.new(keys[k], b"mpcstats/v1/confirm/%d" % sender, hashlib.sha256).digest()[:_TAG]
 
-    outgoing = {j: b"".join(tag(k, session.index) for k in common[j]) for j in session.others}
-    received = await session.exchange(outgoing, {j: len(outgoing[j]) for j in session.others})
+    outgoing = {j: b"".join(tag(k, session.index) for k in common[j]) for j in session.peers}
+    received = await session.exchange(outgoing, {j: len(outgoing[j]) for j in session.peers}, guests=True)
     for j, data in received.items():
         expected = b"".join(tag(k, j) for k in common[j])
         if not hmac.compare_digest(bytes(data), expected):

@@ -22,6 +22,7 @@ __all__ = [
     "add_public",
     "cross_terms",
     "deal_bits",
+    "deal_bits_outside",
     "flip",
     "lanes",
     "pack",
@@ -130,6 +131,20 @@ def deal_bits(committee: Committee, dealer: int, secret: Words, coins: Randomnes
     return shares, correction
 
 
+def deal_bits_outside(committee: Committee, dealer: int, secret: Words, coins: Randomness, label: str) -> Words:
+    """What a guest sends to all of its correction subset: with it, the coins that it has with each other subset share
+    its bits.
+
+    A coalition of t members is in no subset of its complement: it misses the coins, or the correction, of that one.
+    """
+    special = committee.correction_subset(dealer)
+    correction = secret.copy()
+    for A in committee.subsets:
+        if special != A:
+            correction ^= draw_words(coins.subset((*A, dealer), f"{label}/bits{dealer}"), secret.shape)
+    return correction
+
+
 def receive_bits(
     committee: Committee,
     dealer: int,
@@ -139,16 +154,18 @@ def receive_bits(
     coins: Randomness,
     label: str,
 ) -> Words:
-    """A receiver's boolean shares of bits dealt by another party."""
+    """A receiver's boolean shares of bits dealt by another party, a member or a guest."""
     special = committee.correction_subset(dealer)
     subsets = committee.subsets_of(index)
+    outside = dealer not in committee.members
     shares = np.zeros((len(subsets), *shape), np.uint64)
     for row, A in enumerate(subsets):
         if special == A:
             assert correction is not None
             shares[row] = correction
-        elif dealer in A:
-            shares[row] = draw_words(coins.subset(A, f"{label}/bits{dealer}"), shape)
+        elif outside or dealer in A:
+            holders = (*A, dealer) if outside else A
+            shares[row] = draw_words(coins.subset(holders, f"{label}/bits{dealer}"), shape)
     return shares
 
 

@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.field import PrimeField, lagrange
 
-__all__ = ["MAX_PARTIES", "Committee", "Subset", "default_threshold"]
+__all__ = [
+    "DEFAULT_MEMBERS",
+    "MAX_PARTIES",
+    "MOST_WITHOUT_GUESTS",
+    "Committee",
+    "Subset",
+    "default_committee",
+    "default_threshold",
+]
 
 MAX_PARTIES = 9
 """Computing parties of a committee."""
+
+MOST_WITHOUT_GUESTS = 7
+"""Parties that all compute unless the roster says otherwise: subset keys grow as C(m, t)."""
+
+DEFAULT_MEMBERS = 5
+"""Members of the committee of a larger consortium."""
 
 Subset = tuple[int, ...]
 
@@ -20,6 +35,12 @@ Subset = tuple[int, ...]
 def default_threshold(m: int) -> int:
     """The largest threshold with an honest majority; 1 for four parties (one may then drop out or lie)."""
     return 1 if m == 4 else (m - 1) // 2
+
+
+def default_committee(parties: int) -> Committee:
+    """All parties up to seven, else five of them, with the largest threshold."""
+    m = parties if parties <= MOST_WITHOUT_GUESTS else DEFAULT_MEMBERS
+    return Committee(m, default_threshold(m))
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,15 @@ class Committee:
         """The subsets that contain a member; rows of its boolean shares follow this order."""
         return tuple(subset for subset in self.subsets if member in subset)
 
+    def keys_of(self, party: int, guests: Sequence[int]) -> tuple[Subset, ...]:
+        """The groups with a common key that a party is in: its subsets, and for each guest (subset, guest).
+
+        A guest deals bits with coins that it has in common with a subset. It is in no subset itself.
+        """
+        outside = tuple((*subset, guest) for subset in self.subsets for guest in guests)
+        inside = self.subsets_of(party) if party in self.members else ()
+        return (*inside, *(group for group in outside if party in group))
+
     @functools.cache  # noqa: B019
     def prss_weight(self, field: PrimeField, subset: Subset, member: int) -> int:
         """f_A(member), where f_A has degree t, is 1 at 0 and 0 at every party outside A (Cramer-Damgard-Ishai 2005)."""
@@ -70,7 +100,7 @@ class Committee:
         return tuple((dealer - 1 + k) % self.m + 1 for k in range(1, self.t + 1))
 
     def sent_to(self, dealer: int) -> tuple[int, ...]:
-        """The m - 1 - t parties to which a dealer sends a share."""
+        """The m - 1 - t parties to which a dealer sends a share; m - t if it is a guest."""
         quiet = (dealer, *self.compressed(dealer))
         return tuple(j for j in self.members if j not in quiet)
 

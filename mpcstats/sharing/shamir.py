@@ -33,7 +33,7 @@ def deal_plain(field: PrimeField, committee: Committee, secret: Elements, coins:
 def deal_compressed(
     field: PrimeField, committee: Committee, dealer: int, secret: Elements, common: Mapping[int, WordSource]
 ) -> dict[int, Elements]:
-    """The dealer's own share and the shares to send, when t shares are coins held in common.
+    """The dealer's own share (a guest has none) and the shares to send, when t shares are coins held in common.
 
     The polynomial goes through (0, secret) and (j, coin[j]); it is uniform among those of degree t with that
     constant term because the common coins are uniform. Each receiver knows only the coins of its own pair.
@@ -46,10 +46,10 @@ def deal_compressed(
     Returns
     -------
     dict of int to Elements
-        Keys: the dealer and `committee.sent_to(dealer)`.
+        Keys: the dealer, if it is a member, and `committee.sent_to(dealer)`.
     """
     shape = field.shape(secret)
-    points = (dealer, *committee.sent_to(dealer))
+    points = ((dealer,) if dealer in committee.members else ()) + committee.sent_to(dealer)
     rows = [committee.deal_weights(field, dealer, j) for j in points]
     flat = field.reshape(secret, (math.prod(shape),))
     dealt = blocks.blend(field, flat, [common[j] for j in committee.compressed(dealer)], rows)

@@ -7,6 +7,7 @@ uses share a counter space. The parties that hold the same long key derive the s
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -71,13 +72,19 @@ class KeyRing:
     ----------
     committee : Committee
     index : int
-        This party, 1..m.
+        This party: 1..m, or a guest.
     subset_keys : dict of subset to 32 bytes
-        One for each subset that contains this party.
+        One for each of `committee.keys_of(index, guests)`.
     pair_keys : dict of int to 32 bytes
-        One for each other party.
+        One for each other party; at a guest for each member.
     private_key : 32 bytes, optional
         For coins of this party alone; fresh by default.
+    guests : sequence of int
+        Parties outside of the committee.
+
+    Notes
+    -----
+    A guest computes on placeholders: coins that members have in common without it are coins of its own there.
     """
 
     def __init__(
@@ -87,10 +94,13 @@ class KeyRing:
         subset_keys: dict[Subset, bytes],
         pair_keys: dict[int, bytes],
         private_key: bytes | None = None,
+        guests: Sequence[int] = (),
     ) -> None:
-        if set(subset_keys) != set(committee.subsets_of(index)) or set(pair_keys) != set(committee.members) - {index}:
+        partners = {*committee.members, *(() if index in guests else guests)} - {index}
+        if set(subset_keys) != set(committee.keys_of(index, guests)) or set(pair_keys) != partners:
             raise ProtocolError("the key ring does not hold exactly the keys of its party")
         self._index = index
+        self._is_guest = index in guests
         self._subset_keys = subset_keys
         self._pair_keys = pair_keys
         self._private_key = secrets.token_bytes(32) if private_key is None else private_key
@@ -113,10 +123,14 @@ class KeyRing:
     def subset(self, members: Subset, label: str) -> Stream:
         """Coins common to the members of a subset."""
         self._once(members, label)
+        if self._is_guest and self._index not in members:
+            return Stream(self._private_key, f"placeholder/{members}/{label}")
         return Stream(self._subset_keys[members], label)
 
     def pair(self, one: int, other: int, label: str) -> Stream:
         """Coins common to this party and another."""
         peer = other if one == self._index else one
         self._once((one, other), label)
+        if self._is_guest and self._index not in (one, other):
+            return Stream(self._private_key, f"placeholder/{one},{other}/{label}")
         return Stream(self._pair_keys[peer], f"{label}/from{one}")

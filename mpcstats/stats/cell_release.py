@@ -248,7 +248,7 @@ def _flipped(session: Session, bits: BooleanShared, planes: Sequence[int] | None
     """1 - bit, in all planes or in some."""
     ones = np.zeros(bits.words.shape[1:], np.uint64)
     ones[slice(None) if planes is None else list(planes)] = np.uint64(2**64 - 1)
-    return replace(bits, words=boolean.add_public(session.committee, session.index, bits.words, ones))
+    return replace(bits, words=boolean.add_public(session.committee, session.point, bits.words, ones))
 
 
 def _checked(own: Counts) -> Counts:

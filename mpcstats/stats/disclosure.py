@@ -199,7 +199,7 @@ async def require_all(session: Session, bits: Shared, name: str, message: str, h
 async def _everybody_knows(session: Session) -> None:
     """One round more: who refuses stops the others, and these are to refuse by themselves, with the reason."""
     with suppress(MpcStatsError):  # somebody heard from all others, and ended before us
-        await session.exchange(dict.fromkeys(session.others, b"\x01"), dict.fromkeys(session.others, 1))
+        await session.exchange(dict.fromkeys(session.peers, b"\x01"), dict.fromkeys(session.peers, 1), guests=True)
 
 
 async def require_people(session: Session, counts: Shared, minimum: int, name: str, message: str) -> None:

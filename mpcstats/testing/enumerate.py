@@ -40,17 +40,35 @@ class _Coins:
     def private(self, label: str) -> _Column:
         return self._take(f"private/{self.index}/{label}", (self.index,))
 
-    def subset(self, members: Subset, label: str) -> _Column:
+    def subset(self, members: Subset, label: str) -> _Column | _Zeros:
+        if self._placeholder(members):
+            return _Zeros()
         assert self.index in members
         return self._take(f"subset/{members}/{label}", members)
 
-    def pair(self, one: int, other: int, label: str) -> _Column:
+    def pair(self, one: int, other: int, label: str) -> _Column | _Zeros:
+        if self._placeholder((one, other)):
+            return _Zeros()
         assert self.index in (one, other)
         return self._take(f"pair/{one}/{other}/{label}", (one, other))
+
+    def _placeholder(self, holders: tuple[int, ...]) -> bool:
+        """Coins that a guest does not have: it computes on anything."""
+        return self.index > self.world.committee.m and self.index not in holders
 
     def _take(self, name: str, holders: tuple[int, ...]) -> _Column:
         self.seen.append(name)
         return _Column(self.world, name, bool(set(holders) & set(self.world.coalition)))
+
+
+class _Zeros:
+    """What stands for coins of others at a guest."""
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        return np.zeros(count, np.uint64)
+
+    def fill(self, out: NDArray[np.uint64]) -> None:
+        out[...] = 0
 
 
 @dataclass
@@ -89,6 +107,8 @@ class Enumeration:
         Parties whose coins are held at fixed values instead of being enumerated.
     seed : int
         Chooses these values.
+    guests : int
+        Parties beside the committee.
     """
 
     def __init__(
@@ -100,12 +120,15 @@ class Enumeration:
         *,
         coalition: tuple[int, ...] = (),
         seed: int = 0,
+        guests: int = 0,
     ) -> None:
         self.field = PrimeField(modulus)
         self.committee = committee
         self.digits = digits
         self.bits = bits
         self.coalition = coalition
+        self.parties = range(1, committee.m + guests + 1)
+        self._guests = guests
         self.runs = modulus**digits << bits
         self._seed = seed
         self._counting = False
@@ -121,13 +144,15 @@ class Enumeration:
         *,
         coalition: tuple[int, ...] = (),
         seed: int = 0,
+        guests: int = 0,
     ) -> Enumeration:
         """As many runs as `program(world)` needs: it is run once to count its inputs and coins."""
-        probe = cls(modulus, committee, 0, 7, coalition=coalition, seed=seed)
+        probe = cls(modulus, committee, 0, 7, coalition=coalition, seed=seed, guests=guests)
         probe._counting = True
-        coins = [_Coins(probe, i) for i in committee.members]
-        run_parties(committee, program(probe), coins=coins)
-        return cls(modulus, committee, len(probe._columns), len(probe._bits), coalition=coalition, seed=seed)
+        coins = [_Coins(probe, i) for i in probe.parties]
+        run_parties(committee, program(probe), coins=coins, guests=guests)
+        digits, bits = len(probe._columns), len(probe._bits)
+        return cls(modulus, committee, digits, bits, coalition=coalition, seed=seed, guests=guests)
 
     def coin(self, name: str) -> NDArray[np.uint64]:
         """The field element of each run that is called `name`: an input, or a coin."""
@@ -158,13 +183,13 @@ class Enumeration:
 
     def views(self, program: Callable[[Session], Awaitable[Any]]) -> tuple[list[Any], dict[int, NDArray[np.int64]]]:
         """Run and return every party's result and its view: one number per run that encodes coins and messages."""
-        received: dict[int, list[NDArray[np.uint64]]] = {i: [] for i in self.committee.members}
+        received: dict[int, list[NDArray[np.uint64]]] = {i: [] for i in self.parties}
 
         def observe(message: Message) -> None:
             received[message.receiver] += self._split(np.frombuffer(message.payload, "<u8"))
 
-        coins = [_Coins(self, i) for i in self.committee.members]
-        results = run_parties(self.committee, program, coins=coins, observe=observe)
+        coins = [_Coins(self, i) for i in self.parties]
+        results = run_parties(self.committee, program, coins=coins, observe=observe, guests=self._guests)
         for kind, found, announced in (
             ("field elements", len(self._columns), self.digits),
             ("bits", len(self._bits), self.bits),
@@ -172,7 +197,7 @@ class Enumeration:
             assert found == announced, f"{found} {kind} (inputs and coins) where {announced} were announced"
         enumerated = self._columns | self._bits
         views = {}
-        for i in self.committee.members:
+        for i in self.parties:
             own = [
                 enumerated[name]
                 for name in sorted(enumerated)

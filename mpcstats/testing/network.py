@@ -25,6 +25,7 @@ def run_parties(
     patience_seconds: float = 20.0,
     kappa: int = 64,
     kappa_floor: int = 40,
+    guests: int = 0,
 ) -> list[Any]:
     """Run `program(session)` at every party and return the results in order.
 
@@ -34,8 +35,11 @@ def run_parties(
         Scripted coins, one per party; without it the parties agree on fresh keys (two rounds, not observed).
     observe : function of Message, optional
         Sees every message of the program.
+    guests : int
+        Parties beside the committee; their results come last.
     """
-    names = tuple(f"party{i}" for i in committee.members)
+    everyone = range(1, committee.m + guests + 1)
+    names = tuple(f"party{i}" for i in everyone)
     network = MemoryNetwork(names, patience_seconds)
     barriers: list[asyncio.Barrier] = []  # made inside the event loop
 
@@ -60,8 +64,8 @@ def run_parties(
             raise
 
     async def everybody() -> list[Any]:
-        barriers.append(asyncio.Barrier(committee.m))
-        results = await asyncio.gather(*(party(i) for i in committee.members), return_exceptions=True)
+        barriers.append(asyncio.Barrier(len(names)))
+        results = await asyncio.gather(*(party(i) for i in everyone), return_exceptions=True)
         errors = [r for r in results if isinstance(r, BaseException)]
         if errors:
             raise errors[0]

@@ -105,6 +105,7 @@ def trace(
     *inputs: Any,
     fraction_bits: int = 0,
     kappa: int = 40,
+    guests: int = 0,
 ) -> list[tuple[int, int, int, int]]:
     """The messages: (round, from, to, length)."""
     seen: list[Message] = []
@@ -113,7 +114,7 @@ def trace(
         shared = [await dealt(session, field, integers(field, v), 1, fraction_bits) for v in inputs]
         await program(session, shared)
 
-    run_parties(committee, run, observe=seen.append, kappa=kappa, kappa_floor=min(kappa, 20))
+    run_parties(committee, run, observe=seen.append, kappa=kappa, kappa_floor=min(kappa, 20), guests=guests)
     return sorted((m.step, m.sender, m.receiver, len(m.payload)) for m in seen)
 
 

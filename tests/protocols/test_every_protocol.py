@@ -174,6 +174,31 @@ def test_messages_do_not_depend_on_the_data(name: str, committee: Committee) -> 
     assert len(one) > committee.m - 2  # more than the deal of the input
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_guests_take_no_part_in_what_members_do(name: str) -> None:
+    """They follow on placeholders: the same messages in the same rounds as without them, none to or from a guest."""
+    case, committee = CASES[name], Committee(3, 1)
+
+    async def program(session: Session, x: Any) -> None:
+        await case.call(session, x[0])
+        accounts = session.accounts
+        seen.append((accounts.rounds, accounts.masked_openings, session.steps_taken))
+
+    seen: list[tuple[int, int, int]] = []
+    traces = [
+        trace(
+            committee, case.field, program, case.inputs[1], fraction_bits=case.fraction_bits, kappa=case.kappa,
+            guests=guests,
+        )
+        for guests in (0, 2)
+    ]  # fmt: skip
+    members = [message for message in traces[1] if max(message[1], message[2]) <= committee.m]
+    assert members == traces[0]
+    assert all(sender <= committee.m for _, sender, _, _ in traces[1])
+    assert len(seen) == 8
+    assert len({(rounds, masks) for rounds, masks, _ in seen[:3]} | {s[:2] for s in seen[3:]}) == 1
+
+
 def test_a_protocol_that_looks_at_its_data_is_found() -> None:
     """Planted bug: the number of rounds is what was opened."""
 

@@ -75,12 +75,12 @@ async def _convert(session: Session, line: TwoTongued | None) -> None:
     rounds = {3: 4, 5: 5}[session.committee.m]
     count = 0
 
-    async def counted(outgoing: Any, expected: Any) -> Any:
+    async def counted(outgoing: Any, expected: Any, **options: Any) -> Any:
         nonlocal count
         count += 1
         if count == rounds - 1:
             _start(line)
-        return await real(outgoing, expected)
+        return await real(outgoing, expected, **options)
 
     session.exchange = counted  # type: ignore[method-assign]
     await to_arithmetic(session, bits, M61)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.runtime import Session
+from mpcstats.runtime import Session, tell_everybody
 from mpcstats.stats.contributions.association import AssociationContribution
 
 __all__ = ["Block", "BlockStore", "inputs_digest"]
@@ -167,8 +167,7 @@ def inputs_digest(people: int, numbers: NDArray[np.float64], own: AssociationCon
 
 
 async def _agree_on_start(session: Session, stored: int) -> int:
-    """The fewest blocks that a party has. One round; everybody hears the numbers."""
-    told = await session.exchange(
-        dict.fromkeys(session.others, stored.to_bytes(8, "little")), dict.fromkeys(session.others, 8)
-    )
+    """The fewest blocks that a party has. One round, two with several guests; everybody hears the numbers."""
+    sizes = {j: 8 for j in range(1, len(session.channel.parties) + 1) if j != session.index}
+    told = await tell_everybody(session, stored.to_bytes(8, "little"), sizes)
     return min([stored, *(int.from_bytes(data, "little") for data in told.values())])
