@@ -28,7 +28,11 @@ def new(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the roster.")] = Path("roster.toml"),
     version: Annotated[int, typer.Option(help="Version of the roster.")] = 1,
     threshold: Annotated[
-        int | None, typer.Option(help="Parties that together learn nothing; default: all but half.")
+        int | None, typer.Option(help="Members of the committee that together learn nothing; default: all but half.")
+    ] = None,
+    committee: Annotated[
+        list[str] | None,
+        typer.Option(help="A party that computes (repeat it); default: all of up to seven parties, else five."),
     ] = None,
 ) -> None:
     """Put party cards together to a roster."""
@@ -36,7 +40,7 @@ def new(
 
     if output.exists():
         raise ConfigurationError(f"{output} exists", hint="choose another name with -o")
-    roster = make_roster(name, [load_card(path) for path in cards], version, threshold)
+    roster = make_roster(name, [load_card(path) for path in cards], version, threshold, committee=committee)
     output.write_text(roster.to_toml(), encoding="utf-8")
     _show(roster)
     typer.echo(f"wrote {output}")
@@ -51,6 +55,10 @@ def change(
     replace: Annotated[
         list[Path] | None, typer.Option(metavar="CARD", help="New keys or address of a party; repeatable.")
     ] = None,
+    committee: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A party that computes; repeatable. Default: as before, without who leaves."),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("next.roster.toml"),
 ) -> None:
     """Make the next version of a roster: parties come, leave, or change their keys."""
@@ -61,7 +69,11 @@ def change(
         raise ConfigurationError(f"{output} exists", hint="choose another name with -o")
     old = load_roster(roster_file)
     new = changed_roster(
-        old, [load_card(path) for path in add or []], remove or [], [load_card(p) for p in replace or []]
+        old,
+        [load_card(path) for path in add or []],
+        remove or [],
+        [load_card(path) for path in replace or []],
+        committee,
     )
     output.write_text(new.to_toml(), encoding="utf-8")
     for each in changes(old, new):
@@ -121,6 +133,7 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
         {
             "name": member.name,
             "role": member.role,
+            "computes": member.name in roster.committee,
             "address": member.address,
             "fingerprint": member.words,
             "signed": member.name in signed,
@@ -131,23 +144,34 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     if as_json:
         typer.echo(json.dumps({"consortium": roster.consortium, "version": roster.version, "parties": rows}, indent=2))
         return
-    typer.echo(f"{'party':<20} {'role':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version")
+    typer.echo(
+        f"{'party':<20} {'role':<8} {'computes':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
+    )
     for row in rows:
         online, same = row["reachable"], row["same_roster"]
         trip = f"{row['round_trip_ms']:.1f} ms" if online else "-"
+        computes = "yes" if row["computes"] else "no"
         typer.echo(
-            f"{row['name']:<20} {row['role']:<8} {'yes' if row['signed'] else 'no':<7} {'yes' if online else 'no':<7} "
+            f"{row['name']:<20} {row['role']:<8} {computes:<8} {'yes' if row['signed'] else 'no':<7} "
+            f"{'yes' if online else 'no':<7} "
             f"{('same' if same else 'OTHER') if online else '-':<7} {trip:<11} {row['version'] or '-'}"
         )
 
 
 def _show(roster: Roster) -> None:
+    guests = len(roster.party) - len(roster.committee)
+    who = (
+        f", of which {len(roster.committee)} compute; any {roster.threshold} of these"
+        if guests
+        else (f", any {roster.threshold} of them")
+    )
     typer.echo(
-        f"consortium {roster.consortium}, version {roster.version}: {len(roster.party)} parties, "
-        f"any {roster.threshold} of them together learn nothing"
+        f"consortium {roster.consortium}, version {roster.version}: {len(roster.party)} parties{who} "
+        "together learn nothing"
     )
     for member in roster.party:
-        typer.echo(f"  {member.name} ({member.role}, {member.operator}) at {member.address}")
+        part = ", in the committee" if guests and member.name in roster.committee else ""
+        typer.echo(f"  {member.name} ({member.role}{part}, {member.operator}) at {member.address}")
         typer.echo(f"    {member.words}")
 
 

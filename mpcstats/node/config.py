@@ -223,7 +223,7 @@ class PartyDirectory:
         ConfigurationError
             It does not.
         """
-        member = roster.party[roster.index(self.identity().certificate_pem) - 1]
+        member = roster.ordered[roster.index(self.identity().certificate_pem) - 1]
         for field in ("name", "role"):
             own, listed = getattr(self.config, field), getattr(member, field)
             if own != listed:

@@ -18,8 +18,8 @@ from mpcstats.node.analyses.base import ReleasedCells
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
 from mpcstats.node.sealing import LedgerOfRun, Phase, SealedRun, check_sealed, seal, sealed_run
-from mpcstats.runtime import Manifest, Sealed, Session, agree_on_keys, confirm
-from mpcstats.sharing.committee import Committee, default_threshold
+from mpcstats.runtime import Manifest, Sealed, Session, agree_on_keys, confirm, tell_everybody
+from mpcstats.sharing.committee import Committee, connected_to, default_committee
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.differencing import Members, Release
 from mpcstats.stats.disclosure import Ruling
@@ -66,8 +66,9 @@ async def execute(
     variants : DataFrame or None
         Public variant table of a genetic analysis, for the labels of the result; None at a party without data.
     progress : function of str
-    threshold : int, optional
-        Default: the largest with an honest majority (1 for four parties).
+    committee : Committee, optional
+        The first m parties of the channel compute, the others are guests. Default: all compute, up to seven; else the
+        first five (`default_committee`).
     scratch : Path, optional
         Folder for what interrupted runs need not do again; each request has its own in it. Not used with a journal.
     results : Path, optional
@@ -110,7 +111,9 @@ async def execute(
         arguments["ledger"] = ledger = LedgerOfRun(ledger, journal, phase)
     if phase == "release":
         check_sealed(journal, channel.parties[channel.index - 1])
-    async with JournaledChannel.attach(channel, journal, arguments["study_digest"]) as journaled:
+    arguments["committee"] = committee = arguments.get("committee") or default_committee(len(channel.parties))
+    connected = connected_to(channel.index, len(channel.parties), committee)
+    async with JournaledChannel.attach(channel, journal, arguments["study_digest"], connected) as journaled:
         outcome = await _take_part(journaled, **arguments)
         return await seal(journaled, journal, ledger, outcome) if isinstance(outcome, SealedRun) else outcome
 
@@ -127,7 +130,7 @@ async def _take_part(
     rules_owner: dict[str, str],
     variants: pd.DataFrame | None,
     progress: Callable[[str], None],
-    threshold: int | None = None,
+    committee: Committee | None = None,
     scratch: Path | None = None,
     results: Path | None = None,
     ledger: ReleaseLedger | None = None,
@@ -137,8 +140,7 @@ async def _take_part(
     sealing: bool = False,
 ) -> Outcome | SealedRun:
     """See `execute`; a SealedRun where results are sealed."""
-    m = len(channel.parties)
-    committee = Committee(m, default_threshold(m) if threshold is None else threshold)
+    committee = committee or default_committee(len(channel.parties))
     if len(data_parties) < rules.minimum_parties:
         raise DisclosureRefused(
             f"{len(data_parties)} parties contribute data where {rules.minimum_parties} are needed "
@@ -231,14 +233,14 @@ async def _account(
     """What the run opened and cost; the parties tell each other how many bytes they sent."""
     accounts = session.accounts
     total = sum(accounts.bytes_sent.values())
-    told = await session.exchange(
-        dict.fromkeys(session.others, total.to_bytes(8, "little")), dict.fromkeys(session.others, 8)
-    )
+    others = [j for j in range(1, len(session.channel.parties) + 1) if j != session.index]
+    told = await tell_everybody(session, total.to_bytes(8, "little"), dict.fromkeys(others, 8))
     sent = {session.name(session.index): total} | {
         session.name(j): int.from_bytes(data, "little") for j, data in told.items()
     }
     return {
         "parties": list(session.channel.parties),
+        "committee": list(session.channel.parties[: session.committee.m]),
         "threshold": session.committee.t,
         "rounds": accounts.rounds,
         "bytes_sent": {name: sent[name] for name in session.channel.parties},
@@ -248,7 +250,7 @@ async def _account(
         ],
         "masked_openings": accounts.masked_openings,
         "kappa_total": session.kappa_total,
-        "openings_digest": session.openings.digest.hex(),
+        "openings_digest": session.openings.declared_digest.hex(),
         "study_digest": study_digest.hex(),
         "rules": {name: {"value": value, "owner": rules_owner[name]} for name, value in asdict(rules).items()},
     }

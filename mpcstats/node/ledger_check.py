@@ -11,7 +11,7 @@ from typing import Any
 
 from mpcstats.errors import ConfigurationError, Divergence, FrameRejected
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
-from mpcstats.runtime import Session
+from mpcstats.runtime import Session, tell_everybody
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.differencing import Release, check_differences
 from mpcstats.study.spec import AnalysisSpec, digest
@@ -109,7 +109,7 @@ def complete(ledger: ReleaseLedger, entry: Entry, shown: Sequence[bool]) -> None
 
 
 async def _tell(session: Session, own: list[Entry], new: Entry) -> tuple[dict[int, list[dict[str, Any]]], bool]:
-    """What every party remembers (public parts), and whether people can be in several cells: one round, two if there
+    """What every party remembers (public parts), and whether people can be in several cells: told once, twice if there
     is anything to tell."""
     plain = [
         {
@@ -126,12 +126,13 @@ async def _tell(session: Session, own: list[Entry], new: Entry) -> tuple[dict[in
     data = zlib.compress(json.dumps(plain).encode()) if plain else b""
     several = _UNKNOWN if new.own is None else int(new.release.overlapping)
     head = len(data).to_bytes(8, "little") + bytes([several])
-    heads = await session.exchange(dict.fromkeys(session.others, head), dict.fromkeys(session.others, 9))
+    others = [j for j in range(1, len(session.channel.parties) + 1) if j != session.index]
+    heads = await tell_everybody(session, head, dict.fromkeys(others, 9))
     sizes = {j: int.from_bytes(bytes(text)[:8], "little") for j, text in heads.items()}
     for j, size in sizes.items():
         if size > MOST_BYTES:
             raise FrameRejected(f"announces {size:,} bytes about earlier releases", party=session.name(j))
-    lists = await session.exchange(dict.fromkeys(session.others, data), sizes) if data or any(sizes.values()) else {}
+    lists = await tell_everybody(session, data, sizes) if data or any(sizes.values()) else {}
     told = {j: _parsed(bytes(text), session.name(j)) for j, text in lists.items()} | {session.index: plain}
     overlapping = {several, *(bytes(text)[8] for text in heads.values())} - {_UNKNOWN}
     if not overlapping <= {0, 1} or len(overlapping) > 1:

@@ -212,7 +212,7 @@ class Participation:
                 rules_owner=owner,
                 variants=self._prepared.variants,
                 progress=progress,
-                threshold=house.roster.threshold,
+                committee=house.roster.computing,
                 scratch=house.scratch,
                 results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
                 ledger=house.ledger,
@@ -352,6 +352,7 @@ def study_digest(
             "rules": _rules_to_plain(rules if permit is None else permit.lock.all_rules),
             "roster": roster.digest.hex(),
             "data_parties": list(roster.data_parties),
+            "committee": list(roster.committee),
             "threshold": roster.threshold,
         }
     )

@@ -4,7 +4,8 @@
     kind = "Roster"
     consortium = "cvd-nordic"
     version = 1
-    threshold = 1                 # parties that may pool what they see and still learn nothing; default (m - 1) // 2
+    threshold = 1                 # members who may pool what they see and still learn nothing; default (m - 1) // 2
+    committee = ["northfield", "lakeside", "westbay"]     # who computes; default: all of up to seven parties, else five
 
     [[party]]
     name = "northfield"
@@ -31,12 +32,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity import check_name, fingerprint_words, load_certificate, signing_public
 from mpcstats.node.toml_text import toml_block, toml_value
-from mpcstats.sharing.committee import Committee, default_threshold
+from mpcstats.sharing.committee import DEFAULT_MEMBERS, MOST_WITHOUT_GUESTS, Committee, default_threshold
 from mpcstats.study.spec import digest
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
 __all__ = [
     "MAX_COMPUTING",
+    "MAX_LISTED",
     "MIN_COMPUTING",
     "Card",
     "Member",
@@ -51,6 +53,8 @@ __all__ = [
 ]
 
 MIN_COMPUTING, MAX_COMPUTING = 3, 9
+MAX_LISTED = 60
+"""Parties of a consortium: a node has a connection to each other one."""
 
 Role = Literal["data", "compute"]
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
@@ -149,7 +153,10 @@ class Card(Member):
 
 
 class Roster(BaseModel):
-    """The parties of a consortium in order: party i of every session is `party[i - 1]`."""
+    """The parties of a consortium: who is in it, and who of them computes.
+
+    Numbers of a session follow `ordered`: the committee is 1..m, the other parties (guests) are m + 1..n.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
@@ -158,49 +165,63 @@ class Roster(BaseModel):
     version: int = Field(ge=1)
     previous: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """Digest (hex) of the version before; "" for the first."""
+    committee: tuple[PartyName, ...]
     threshold: int = Field(ge=1)
     party: tuple[Member, ...]
 
     @model_validator(mode="before")
     @classmethod
-    def _default_threshold(cls, plain: Any) -> Any:
-        if isinstance(plain, dict) and "threshold" not in plain and isinstance(plain.get("party"), list | tuple):
-            return {**plain, "threshold": max(1, default_threshold(len(plain["party"])))}
+    def _defaults(cls, plain: Any) -> Any:
+        if not isinstance(plain, dict) or not isinstance(plain.get("party"), list | tuple):
+            return plain
+        plain = {"committee": _usual_committee(plain["party"]), **plain}
+        if isinstance(plain["committee"], list | tuple):
+            plain = {"threshold": max(1, default_threshold(len(plain["committee"]))), **plain}
         return plain
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        m = len(self.party)
-        if m > MAX_COMPUTING:
-            raise ValueError(
-                f"{m} parties are listed, at most {MAX_COMPUTING} can compute together: "
-                "committees, which would serve more institutions, are not available yet"
-            )
-        if m < MIN_COMPUTING:
-            raise ValueError(f"{m} parties are listed, at least {MIN_COMPUTING} are needed")
-        if 2 * self.threshold >= m:
-            raise ValueError(f"threshold {self.threshold} is not below half of {m} parties")
+        n, m = len(self.party), len(self.committee)
+        if not MIN_COMPUTING <= n <= MAX_LISTED:
+            raise ValueError(f"{n} parties are listed, at least {MIN_COMPUTING} and at most {MAX_LISTED} are possible")
         for what in ("name", "fingerprint", "address"):
             seen: set[object] = set()
             for member in self.party:
                 if getattr(member, what) in seen:
                     raise ValueError(f"the {what} of {member.name} is listed twice")
                 seen.add(getattr(member, what))
+        self._check_committee()
+        if 2 * self.threshold >= m:
+            raise ValueError(f"threshold {self.threshold} is not below half of {m} parties that compute")
         self._check_operators()
         if not self.data_parties:
             raise ValueError("no party has the role 'data'")
         return self
 
-    def _check_operators(self) -> None:
-        """No operator may run more parties than the threshold: it could put their shares together."""
-        nodes: dict[str, list[str]] = {}
+    def _check_committee(self) -> None:
+        m, listed = len(self.committee), {member.name for member in self.party}
+        for name in self.committee:
+            if name not in listed:
+                raise ValueError(f"the committee names {name}, which is no party of this roster")
+            if self.committee.count(name) > 1:
+                raise ValueError(f"the committee names {name} twice")
+        if not MIN_COMPUTING <= m <= MAX_COMPUTING:
+            raise ValueError(f"the committee has {m} members, {MIN_COMPUTING} to {MAX_COMPUTING} can compute together")
         for member in self.party:
+            if member.role == "compute" and member.name not in self.committee:
+                raise ValueError(f"{member.name} has no data and is not in the committee: it would have nothing to do")
+
+    def _check_operators(self) -> None:
+        """No operator may run more members of the committee than the threshold: it could put their shares together."""
+        nodes: dict[str, list[str]] = {}
+        for member in self.ordered[: len(self.committee)]:
             # "Hospital A" and "hospital  a " are one operator
             nodes.setdefault(" ".join(member.operator.split()).casefold(), []).append(member.operator)
         for operators in nodes.values():
             if len(operators) > self.threshold:
                 raise ValueError(
-                    f"{operators[0]!r} operates {len(operators)} parties where the threshold is {self.threshold}: "
+                    f"{operators[0]!r} operates {len(operators)} parties that compute where the threshold is "
+                    f"{self.threshold}: "
                     "it alone could put their shares together and read every secret"
                 )
 
@@ -209,31 +230,43 @@ class Roster(BaseModel):
         """SHA-256 of the content (32 bytes): parties with different rosters refuse each other."""
         return digest(self.model_dump(mode="json"))
 
+    @functools.cached_property
+    def ordered(self) -> tuple[Member, ...]:
+        """The parties by number: the committee in its order, then the others in the roster's."""
+        by_name = {member.name: member for member in self.party}
+        guests = (member for member in self.party if member.name not in self.committee)
+        return (*(by_name[name] for name in self.committee), *guests)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names by number."""
-        return tuple(member.name for member in self.party)
+        return tuple(member.name for member in self.ordered)
 
     @property
     def data_parties(self) -> tuple[str, ...]:
         """Names of the parties that hold data."""
-        return tuple(member.name for member in self.party if member.role == "data")
+        return tuple(member.name for member in self.ordered if member.role == "data")
 
     @property
-    def committee(self) -> Committee:
+    def has_usual_committee(self) -> bool:
+        """Whether those compute who do where a roster names no committee."""
+        return self.committee == _usual_committee([{"name": x.name, "role": x.role} for x in self.party])
+
+    @property
+    def computing(self) -> Committee:
         """Who computes, for the sharing."""
-        return Committee(len(self.party), self.threshold)
+        return Committee(len(self.committee), self.threshold)
 
     @property
     def peers(self) -> tuple[PinnedPeer, ...]:
         """All parties for the transport, by number."""
         return tuple(
             PinnedPeer(number, member.name, member.address, member.certificate_pem)
-            for number, member in enumerate(self.party, start=1)
+            for number, member in enumerate(self.ordered, start=1)
         )
 
     def index(self, certificate_pem: bytes) -> int:
-        """The number (1..m) of the party with this key.
+        """The number of the party with this key.
 
         Raises
         ------
@@ -241,7 +274,7 @@ class Roster(BaseModel):
             The key is not in the roster.
         """
         own = fingerprint(certificate_pem)
-        for number, member in enumerate(self.party, start=1):
+        for number, member in enumerate(self.ordered, start=1):
             if member.fingerprint == own:
                 return number
         raise ConfigurationError(
@@ -257,17 +290,35 @@ class Roster(BaseModel):
         )
         if self.previous:
             head += f"previous = {toml_value(self.previous)}\n"
+        if not self.has_usual_committee:
+            head += f"committee = [{', '.join(map(toml_value, self.committee))}]\n"
         return head + "".join(f"\n[[party]]\n{member.to_toml()}" for member in self.party)
 
 
+def _usual_committee(parties: Sequence[Any]) -> tuple[Any, ...]:
+    """All of up to seven parties; else five: first those without data, who have nothing else to do."""
+    if len(parties) <= MOST_WITHOUT_GUESTS:
+        return tuple(party.get("name") if isinstance(party, dict) else None for party in parties)
+    named = [party for party in parties if isinstance(party, dict)]
+    by_role = sorted(named, key=lambda party: party.get("role") != "compute")
+    return tuple(party.get("name") for party in by_role[:DEFAULT_MEMBERS])
+
+
 def make_roster(
-    consortium: str, cards: Sequence[Member], version: int = 1, threshold: int | None = None, previous: str = ""
+    consortium: str,
+    cards: Sequence[Member],
+    version: int = 1,
+    threshold: int | None = None,
+    previous: str = "",
+    committee: Sequence[str] | None = None,
 ) -> Roster:
     """A roster of the given cards, in their order; every field is checked."""
     members = [card.model_dump(exclude={"apiVersion", "kind"}) for card in cards]
     plain: dict[str, Any] = {"consortium": consortium, "version": version, "previous": previous, "party": members}
     if threshold is not None:
         plain["threshold"] = threshold
+    if committee is not None:
+        plain["committee"] = list(committee)
     return read_model(Roster, plain, "the roster")
 
 

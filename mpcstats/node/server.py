@@ -83,7 +83,11 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     index = roster.index(identity.certificate_pem)
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(
-        identity, index, roster.peers, lambda reason, party: log.warning("stream_refused", reason=reason, party=party)
+        identity,
+        index,
+        roster.peers,
+        lambda reason, party: log.warning("stream_refused", reason=reason, party=party),
+        len(roster.committee),
     )
     scratch = directory.state / "interrupted"
     forget_old(scratch)
@@ -125,6 +129,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         roster=roster.digest.hex()[:16],
         number=index,
         parties=len(roster.party),
+        committee=len(roster.committee),
     )
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):  # once is enough

@@ -53,9 +53,15 @@ def vouched(old: Member, new: Member) -> bool:
 
 
 def changed_roster(
-    old: Roster, add: Sequence[Card] = (), remove: Sequence[str] = (), replace: Sequence[Card] = ()
+    old: Roster,
+    add: Sequence[Card] = (),
+    remove: Sequence[str] = (),
+    replace: Sequence[Card] = (),
+    committee: Sequence[str] | None = None,
 ) -> Roster:
-    """The next version of a roster; the threshold follows the number of parties.
+    """The next version of a roster; the threshold follows the number of parties that compute.
+
+    A committee that the old roster names stays, without who leaves, unless another one is given.
 
     Raises
     ------
@@ -66,10 +72,13 @@ def changed_roster(
     unknown = [name for name in (*remove, *new) if name not in old.names]
     if unknown:
         raise ConfigurationError(f"the roster has no party {unknown[0]!r} (parties: {', '.join(old.names)})")
-    if not (add or remove or replace):
-        raise ConfigurationError("nothing changes", hint="--add CARD, --remove NAME or --replace CARD")
+    if not (add or remove or replace or committee):
+        raise ConfigurationError("nothing changes", hint="--add CARD, --remove NAME, --replace CARD or --committee NAME")
+    if committee is None and not old.has_usual_committee:
+        committee = [name for name in old.committee if name not in remove]
     members = [new.get(member.name, member) for member in old.party if member.name not in remove]
-    return make_roster(old.consortium, [*members, *add], old.version + 1, previous=old.digest.hex())
+    cards, version = [*members, *add], old.version + 1
+    return make_roster(old.consortium, cards, version, previous=old.digest.hex(), committee=committee)
 
 
 def changes(old: Roster, new: Roster) -> list[Change]:
@@ -79,6 +88,8 @@ def changes(old: Roster, new: Roster) -> list[Change]:
         for what in ("consortium", "version", "threshold")
         if getattr(old, what) != getattr(new, what)
     ]
+    if old.committee != new.committee:
+        found.append(Change("", f"who computes: {', '.join(old.committee)} -> {', '.join(new.committee)}"))
     before, after = ({member.name: member for member in roster.party} for roster in (old, new))
     found += [Change(name, "leaves") for name in before if name not in after]
     found += [Change(name, f"comes: {after[name].words}") for name in after if name not in before]

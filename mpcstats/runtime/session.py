@@ -12,7 +12,7 @@ from mpcstats.field import PrimeField
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.runtime.openings import OpeningLog
 from mpcstats.runtime.shared import Shared
-from mpcstats.sharing.committee import Committee
+from mpcstats.sharing.committee import Committee, connected_to
 from mpcstats.sharing.fixedpoint import headroom_bits
 from mpcstats.sharing.streams import Randomness
 from mpcstats.transport.channel import Buffer, Channel
@@ -113,7 +113,7 @@ class Session:
     @property
     def peers(self) -> tuple[int, ...]:
         """Parties that this one has connections to: two guests have none."""
-        return tuple(self.committee.members) if self.is_guest else (*self.others, *self.guests)
+        return connected_to(self.index, len(self.channel.parties), self.committee)
 
     def name(self, index: int) -> str:
         """A party's name."""

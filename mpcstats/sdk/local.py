@@ -21,6 +21,7 @@ from mpcstats.node.ledger import ReleaseLedger, Snapshot
 from mpcstats.node.plan_codec import plan_to_plain
 from mpcstats.node.preparation import people_of, prepare_with_report
 from mpcstats.sdk.consortium import Consortium
+from mpcstats.sharing.committee import Committee, default_committee, default_threshold
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
@@ -34,7 +35,7 @@ from mpcstats.transport.memory import MemoryNetwork
 __all__ = ["LocalConsortium", "local"]
 
 T = TypeVar("T")
-LARGEST = 9
+LARGEST = 60
 HELPER = "compute-only party"
 
 
@@ -44,6 +45,7 @@ def local(
     policy: str | Policy = "open",
     dictionary: Dictionary | str | Path | None = None,
     threshold: int | None = None,
+    committee: int | None = None,
     patience_seconds: float = 600.0,
     progress: Callable[[str], None] | None = None,
 ) -> LocalConsortium:
@@ -52,13 +54,16 @@ def local(
     Parameters
     ----------
     parties : mapping of name to DataFrame, path (CSV, Parquet) or `Dataset`
-        Two to nine institutions. With two, a compute-only party joins them: a pair has no honest majority.
+        Two to sixty institutions. With two, a compute-only party joins them: a pair has no honest majority. Of eight or
+        more the first five compute, and the others deal shares to them.
     policy : str or Policy
         What all of them let out. "open" releases everything exactly: for one's own or public data.
     dictionary : Dictionary or path, optional
         Types, levels and ranges of the columns; by default taken from all tables together.
     threshold : int, optional
-        Parties that learn nothing together; default as large as possible.
+        Computing parties that learn nothing together; default as large as possible.
+    committee : int, optional
+        How many of the institutions compute, the first ones: 3 to 9; default: all of up to seven, else five.
     progress : function of str, optional
         Told what happens.
 
@@ -84,6 +89,7 @@ def local(
         policy=policy,
         dictionary=dictionary,
         threshold=threshold,
+        committee=committee,
         patience_seconds=patience_seconds,
         progress=progress,
     )
@@ -99,13 +105,13 @@ class LocalConsortium(Consortium):
         policy: str | Policy,
         dictionary: Dictionary | str | Path | None,
         threshold: int | None,
+        committee: int | None,
         patience_seconds: float,
         progress: Callable[[str], None] | None,
     ) -> None:
         if not 2 <= len(parties) <= LARGEST:
             raise SpecError(f"{len(parties)} institutions were given; embedded sessions take 2 to {LARGEST}")
         self._policy = Policy.preset(policy) if isinstance(policy, str) else policy
-        self._threshold = threshold
         self._patience = patience_seconds
         self._progress = progress or (lambda text: None)
         given = dictionary if isinstance(dictionary, Dictionary) or dictionary is None else load_dictionary(dictionary)
@@ -113,6 +119,7 @@ class LocalConsortium(Consortium):
         self._dictionary = given or infer_dictionary({name: r.frame for name, r in self._records.items()})
         helpers = (HELPER,) if len(parties) == 2 else ()
         self.parties: tuple[str, ...] = (*self._records, *helpers)
+        self._committee = _committee(len(self.parties), committee, threshold)
         self._ledgers = {name: ReleaseLedger(None, name) for name in self.parties}
 
     def __repr__(self) -> str:
@@ -181,6 +188,7 @@ class LocalConsortium(Consortium):
                 "spec": spec.model_dump(mode="json"),
                 "plan": plan_to_plain(plan),
                 "parties": list(self.parties),
+                "committee": [self._committee.m, self._committee.t],
             }
         )
         network = MemoryNetwork(self.parties, self._patience)
@@ -200,7 +208,7 @@ class LocalConsortium(Consortium):
                     rules_owner=rules_owner,
                     variants=variants,
                     progress=self._progress if index == 1 else (lambda text: None),
-                    threshold=self._threshold,
+                    committee=self._committee,
                     ledger=self._ledgers[name],
                     people=people.get(name),
                 )
@@ -210,6 +218,13 @@ class LocalConsortium(Consortium):
 
         outcomes = await asyncio.gather(*(party(i + 1) for i in range(len(self.parties))), return_exceptions=True)
         return _first(outcomes)
+
+
+def _committee(parties: int, members: int | None, threshold: int | None) -> Committee:
+    m = default_committee(parties).m if members is None else members
+    if m > parties:
+        raise SpecError(f"a committee of {m} was asked for, and there are {parties} parties")
+    return Committee(m, default_threshold(m) if threshold is None else threshold)
 
 
 def _first(outcomes: list[Outcome | BaseException]) -> Outcome:

@@ -73,7 +73,11 @@ def free_ports(number: int) -> list[int]:
 
 
 def make_party_directories(
-    root: Path, parties: Mapping[str, PartyFiles | Path], consortium: str = "demo", threshold: int | None = None
+    root: Path,
+    parties: Mapping[str, PartyFiles | Path],
+    consortium: str = "demo",
+    threshold: int | None = None,
+    committee: Sequence[str] | None = None,
 ) -> dict[str, Path]:
     """Make a directory root/NAME for each party, with its own key, and the same roster in all of them.
 
@@ -84,6 +88,8 @@ def make_party_directories(
         The copy listens on a free port, whatever its party.toml says.
     consortium : str
     threshold : int, optional
+    committee : sequence of str, optional
+        Who computes; default: all of up to seven parties, else five.
     """
     ports = free_ports(len(parties))
     directories = {name: root / name for name in parties}
@@ -93,7 +99,8 @@ def make_party_directories(
             _copy_party(files, directories[name], address)
         else:
             _make_party(directories[name], name, address, files)
-    roster = make_roster(consortium, [make_card(path) for path in directories.values()], threshold=threshold)
+    cards = [make_card(path) for path in directories.values()]
+    roster = make_roster(consortium, cards, threshold=threshold, committee=committee)
     for path in directories.values():
         join_roster(PartyDirectory(path), roster)
     return directories

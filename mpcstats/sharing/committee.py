@@ -16,6 +16,7 @@ __all__ = [
     "MOST_WITHOUT_GUESTS",
     "Committee",
     "Subset",
+    "connected_to",
     "default_committee",
     "default_threshold",
 ]
@@ -41,6 +42,12 @@ def default_committee(parties: int) -> Committee:
     """All parties up to seven, else five of them, with the largest threshold."""
     m = parties if parties <= MOST_WITHOUT_GUESTS else DEFAULT_MEMBERS
     return Committee(m, default_threshold(m))
+
+
+def connected_to(party: int, parties: int, committee: Committee) -> tuple[int, ...]:
+    """Whom a party has connections to in a session: a member all others, a guest the members."""
+    members = party in committee.members
+    return tuple(j for j in range(1, parties + 1) if j != party and (members or j in committee.members))
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ Buffer = bytes | bytearray | memoryview
 class Channel(Protocol):
     """One party's end of the connections of one session.
 
-    Parties are numbered 1..m in roster order. A message is named by (sender, step); steps count up from 0 and a
-    step is used once per direction. The receiver always knows the length of the message it waits for: anything
-    else is refused before it is stored.
+    Parties are numbered: the committee first, then guests, of which no two are connected. A message is named by
+    (sender, step); steps count up from 0 and a step is used once per direction. The receiver always knows the length
+    of the message it waits for: anything else is refused before it is stored.
     """
 
     index: int
-    """This party's number, 1..m."""
+    """This party's number, from 1 on."""
 
     parties: tuple[str, ...]
     """Names of all parties; party i is `parties[i - 1]`."""

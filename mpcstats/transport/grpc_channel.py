@@ -72,9 +72,11 @@ class GrpcChannel:
     key : (bytes, int)
         Session id (16 bytes) and epoch.
     index : int
-        This party's number, 1..m.
+        This party's number.
     parties : tuple of str
         Names of all parties.
+    members : int, optional
+        The first so many are connected to all others, the rest to these alone; default: all.
     patience_seconds : float
         How long a wait may take without progress.
     ahead_bytes : int
@@ -96,6 +98,7 @@ class GrpcChannel:
         parties: tuple[str, ...],
         patience_seconds: float,
         ahead_bytes: int = AHEAD_BYTES,
+        members: int | None = None,
     ) -> None:
         assert len(key[0]) == SESSION_ID_BYTES
         assert 1 <= index <= len(parties)
@@ -103,7 +106,9 @@ class GrpcChannel:
         self.index = index
         self.parties = parties
         self.patience_seconds = patience_seconds
-        self.peers = tuple(number for number in range(1, len(parties) + 1) if number != index)
+        everybody = range(1, len(parties) + 1)
+        connected = everybody if members is None or index <= members else everybody[:members]
+        self.peers = tuple(number for number in connected if number != index)
         self.bytes_sent: dict[int, int] = dict.fromkeys(self.peers, 0)
         self.frames_sent: dict[int, int] = dict.fromkeys(self.peers, 0)
         self._inboxes: Mapping[int, Inbox] = {peer: Inbox(parties[peer - 1], ahead_bytes) for peer in self.peers}

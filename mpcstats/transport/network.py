@@ -46,21 +46,29 @@ class PeerNetwork:
     own : KeyPair
         The node's key and certificate.
     index : int
-        This party's number, 1..m.
+        This party's number.
     roster : tuple of PinnedPeer
         All parties, this one included, by number.
     on_refused : function (reason, party)
         Called for each refused stream.
+    members : int, optional
+        Parties 1..members compute and are connected to all others in a session; the rest only to these. Default: all.
     """
 
     def __init__(
-        self, own: KeyPair, index: int, roster: tuple[PinnedPeer, ...], on_refused: Callable[[str, str], None]
+        self,
+        own: KeyPair,
+        index: int,
+        roster: tuple[PinnedPeer, ...],
+        on_refused: Callable[[str, str], None],
+        members: int | None = None,
     ) -> None:
         assert [peer.index for peer in roster] == list(range(1, len(roster) + 1))
         self._own = own
         self._index = index
         self._roster = roster
         self._on_refused = on_refused
+        self._members = len(roster) if members is None else members
         self._channels: dict[int, Any] = {}
         self._sessions: dict[SessionKey, GrpcChannel] = {}
         self._opened = asyncio.Condition()
@@ -98,7 +106,14 @@ class PeerNetwork:
         """
         key = (session_id, epoch)
         limits = {} if ahead_bytes is None else {"ahead_bytes": ahead_bytes}
-        channel = GrpcChannel(key, index=self._index, parties=self.parties, patience_seconds=patience_seconds, **limits)
+        channel = GrpcChannel(
+            key,
+            index=self._index,
+            parties=self.parties,
+            patience_seconds=patience_seconds,
+            members=self._members,
+            **limits,
+        )
         async with self._opened:
             self._sessions[key] = channel
             self._opened.notify_all()
@@ -150,6 +165,8 @@ class PeerNetwork:
         name = self._roster[peer - 1].name
         if peer > self._index:
             raise FrameRejected("the party with the lower number dials", party=name)
+        if peer > self._members:
+            raise FrameRejected("two parties outside of the committee have no session", party=name)
         if self._waiting.get(peer, 0) >= _WAITING_STREAMS:
             raise FrameRejected("too many streams without a session", party=name)
         self._waiting[peer] = self._waiting.get(peer, 0) + 1

@@ -13,7 +13,7 @@ from mpcstats.node.roster import Card, load_card, load_roster, make_roster, read
 def cards(tmp_path_factory):
     root = tmp_path_factory.mktemp("cards")
     made = []
-    for number in range(10):
+    for number in range(12):
         name = f"party{number}"
         pem = create_identity(root / name, name).certificate_pem.decode()
         plain = {
@@ -29,17 +29,70 @@ def cards(tmp_path_factory):
 
 @pytest.mark.parametrize(("m", "threshold"), [(3, 1), (4, 1), (5, 2), (6, 2), (7, 3), (8, 3), (9, 4)])
 def test_the_default_threshold(cards, m, threshold):
-    roster = make_roster("demo", cards[:m])
+    roster = make_roster("demo", cards[:m], committee=[card.name for card in cards[:m]])
     assert roster.threshold == threshold
-    assert roster.committee.m == m
-    assert roster.committee.t == threshold
+    assert roster.computing.m == m
+    assert roster.computing.t == threshold
+
+
+@pytest.mark.parametrize(("parties", "members"), [(3, 3), (7, 7), (8, 5), (12, 5)])
+def test_above_seven_parties_five_compute(cards, parties, members, tmp_path):
+    roster = make_roster("demo", cards[:parties])
+    assert roster.committee == tuple(card.name for card in cards[:members])
+    assert roster.computing.m == members
+    assert "committee =" not in roster.to_toml()
+    (tmp_path / "roster.toml").write_text(roster.to_toml(), encoding="utf-8")
+    assert load_roster(tmp_path / "roster.toml") == roster
+
+
+def test_the_committee_comes_first_in_its_own_order(cards, tmp_path):
+    roster = make_roster("demo", cards[:8], committee=["party6", "party0", "party3"])
+    assert roster.threshold == 1
+    expected = ("party6", "party0", "party3", "party1", "party2", "party4", "party5", "party7")
+    assert roster.names == roster.data_parties == expected
+    assert [peer.name for peer in roster.peers] == list(expected)
+    assert roster.index(cards[6].certificate_pem) == 1
+    assert roster.index(cards[1].certificate_pem) == 4
+    (tmp_path / "roster.toml").write_text(roster.to_toml(), encoding="utf-8")
+    assert load_roster(tmp_path / "roster.toml").digest == roster.digest
+    assert make_roster("demo", cards[:8], committee=["party0", "party6", "party3"]).digest != roster.digest
+
+
+def test_parties_without_data_compute(cards):
+    some = [changed(card, role="compute") if k in {6, 9} else card for k, card in enumerate(cards[:10])]
+    assert make_roster("demo", some).committee == ("party6", "party9", "party0", "party1", "party2")
+    with pytest.raises(ConfigurationError, match="party9 has no data and is not in the committee"):
+        make_roster("demo", some, committee=["party0", "party1", "party6"])
+
+
+@pytest.mark.parametrize(
+    ("committee", "threshold", "says"),
+    [
+        (["party0", "party1", "party11"], None, "names party11, which is no party of this roster"),
+        (["party0", "party1", "party1"], None, "names party1 twice"),
+        (["party0", "party1"], None, "has 2 members, 3 to 9 can compute"),
+        ([f"party{k}" for k in range(10)], None, "has 10 members, 3 to 9 can compute"),
+        (["party0", "party1", "party2"], 2, "threshold 2 is not below half of 3 parties that compute"),
+        (["party0", "party1", "No Name"], None, "committee.2"),
+        ([], None, "has 0 members"),
+    ],
+)
+def test_what_cannot_be_a_committee(cards, committee, threshold, says):
+    with pytest.raises(ConfigurationError, match=says):
+        make_roster("demo", cards[:10], threshold=threshold, committee=committee)
+
+
+def test_operators_are_counted_in_the_committee(cards):
+    one = [changed(card, operator="one company") if k >= 3 else card for k, card in enumerate(cards[:9])]
+    assert make_roster("demo", one, committee=["party0", "party1", "party3"]).threshold == 1
+    with pytest.raises(ConfigurationError, match="'one company' operates 2 parties that compute"):
+        make_roster("demo", one, committee=["party0", "party3", "party4"])
 
 
 @pytest.mark.parametrize(
     ("m", "threshold", "says"),
     [
         (2, None, "at least 3"),
-        (10, None, "committees"),
         (3, 2, "not below half"),
         (4, 2, "not below half"),
         (3, 0, "threshold"),
@@ -109,7 +162,9 @@ def test_every_change_changes_the_digest(cards):
 
 def test_one_operator_may_not_run_more_parties_than_the_threshold(cards):
     two = [changed(cards[0], operator="one company"), changed(cards[1], operator="one company"), cards[2]]
-    with pytest.raises(ConfigurationError, match="'one company' operates 2 parties where the threshold is 1"):
+    with pytest.raises(
+        ConfigurationError, match="'one company' operates 2 parties that compute where the threshold is 1"
+    ):
         make_roster("demo", two)
     five = make_roster("demo", [*two, cards[3], cards[4]])
     assert five.threshold == 2
