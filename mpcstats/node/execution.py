@@ -154,7 +154,7 @@ async def _take_part(
         channel,
         committee,
         None,  # type: ignore[arg-type]
-        kappa=analysis.kappa(spec, plan),
+        kappa=analysis.kappa(spec, plan, len(data_parties)),
         progress=progress,
         approved=approved,
         seal=sealing,

@@ -249,10 +249,18 @@ class ProcessNetwork:
         From `make_party_directories`.
     commands : mapping of name to command, optional
         Replaces `mpcstats party start DIR` for single parties.
+    start_seconds : float
+        How long a node may take to start; they all start at once.
     """
 
-    def __init__(self, directories: Mapping[str, Path], commands: Mapping[str, Sequence[str]] | None = None) -> None:
+    def __init__(
+        self,
+        directories: Mapping[str, Path],
+        commands: Mapping[str, Sequence[str]] | None = None,
+        start_seconds: float = _START_SECONDS,
+    ) -> None:
         self.directories = dict(directories)
+        self._start_seconds = start_seconds
         self._commands = commands or {}
         self.nodes: dict[str, NodeProcess] = {}
 
@@ -261,7 +269,7 @@ class ProcessNetwork:
             for name, directory in self.directories.items():
                 self.nodes[name] = NodeProcess(directory, self._commands.get(name))
             for node in self.nodes.values():
-                node.wait_ready()
+                node.wait_ready(self._start_seconds)
         except BaseException:
             self.kill()
             raise

@@ -2,7 +2,8 @@
 
 Rules
 * every wait ends after `patience_seconds` without progress, with an error that names the silent party;
-* a party that computes for long says so from time to time, and every wait of the session begins anew;
+* a party that computes for long says so from time to time, and every wait of the session begins anew; members tell
+  guests of each other's signs;
 * a broken stream ends every wait of the session at once, with an error that names the lost party;
 * a party that stops says so (Abort) and names the party at fault; whoever hears it names that party, not the messenger;
 * the first cause wins: what follows from it is not reported.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -109,6 +110,8 @@ class GrpcChannel:
         everybody = range(1, len(parties) + 1)
         connected = everybody if members is None or index <= members else everybody[:members]
         self.peers = tuple(number for number in connected if number != index)
+        # a guest has no stream to the other guests: members pass its signs of life on
+        self._guests = () if members is None or index > members else tuple(everybody[members:])
         self.bytes_sent: dict[int, int] = dict.fromkeys(self.peers, 0)
         self.frames_sent: dict[int, int] = dict.fromkeys(self.peers, 0)
         self._inboxes: Mapping[int, Inbox] = {peer: Inbox(parties[peer - 1], ahead_bytes) for peer in self.peers}
@@ -279,12 +282,15 @@ class GrpcChannel:
         due = self._last_sign + interval
         if loop.time() >= due:
             self._last_sign, due = loop.time(), loop.time() + interval
-            for stream in self._streams.values():
-                if not stream.turn.locked():  # else a message is under way, which is sign enough
-                    task = asyncio.create_task(self._say_working(stream))
-                    self._signs.add(task)
-                    task.add_done_callback(self._signs.discard)
+            self._tell_working(self._streams.values())
         self._next_sign = loop.call_at(due, self._give_sign)
+
+    def _tell_working(self, streams: Iterable[_Stream]) -> None:
+        for stream in streams:
+            if not stream.turn.locked():  # else a message is under way, which is sign enough
+                task = asyncio.create_task(self._say_working(stream))
+                self._signs.add(task)
+                task.add_done_callback(self._signs.discard)
 
     async def _say_working(self, stream: _Stream) -> None:
         # never cancelled while it writes: gRPC would end the whole stream with it
@@ -343,6 +349,8 @@ class GrpcChannel:
             return False
         if content == "working":
             self._hear_sign()
+            if peer in self._guests:
+                self._tell_working([self._streams[g] for g in self._guests if g != peer and g in self._streams])
             return True
         if content == "goodbye":
             self._inboxes[peer].finish()

@@ -12,7 +12,7 @@ from mpcstats.node import server
 
 
 async def exchange_forever(channel, *, progress, **_rest):
-    others = [peer for peer in range(1, len(channel.parties) + 1) if peer != channel.index]
+    others = channel.peers
     step = 0
     while True:
         await asyncio.gather(

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import mpcstats as ms
-from mpcstats.errors import DisclosureRefused
+from mpcstats.errors import ConfigurationError, DisclosureRefused, SpecError
 from mpcstats.sdk import local as local_module
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import ANALYSES
@@ -92,11 +92,19 @@ GENOTYPES: dict[str, Call] = {
     "principal-components": lambda c: c.principal_components(components=2, oversampling=2, iterations=4, maf=0.0),
     "gwas-meta": lambda c: c.gwas_meta(phenotype="height", covariates=["age"]),
 }
-SLOW = {
-    "logrank on shares", "cox pooled", "exact-time", "kruskal", "kolmogorov-smirnov", "wilcoxon-signed-rank",
-    "correlation of ranks", "sample-overlap", "gwas logistic", "gwas hits", "gwas with indicators", "fine-gray", "gray",
-    "contingency", "variant-quality", "principal-components", "gwas-meta", "variance-test",
-}  # fmt: skip
+QUICK = {
+    "count": ("open", "standard"),
+    "crosstab": ("open",),
+    "describe": ("open",),
+    "ttest": ("open",),
+    "kaplan-meier": ("standard",),
+    "logrank": ("open",),
+    "cumulative-incidence": ("open",),
+    "ols": ("open",),
+    "mannwhitney": ("open",),
+    "gwas": ("open",),
+}
+"""The rest takes longer than a unit test should."""
 
 
 def outcomes(parties: dict[str, Any], call: Call, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Any]:
@@ -148,20 +156,54 @@ def compare(parties: dict[str, Any], call: Call, monkeypatch: pytest.MonkeyPatch
     same(plain(found[0], run=False), plain(everybody[0], run=False))
 
 
-def cases(calls: dict[str, Call]) -> list[Any]:
-    return [pytest.param(name, marks=pytest.mark.long if name in SLOW else ()) for name in calls]
+def cases(calls: dict[str, Call], *policies: str) -> list[Any]:
+    return [
+        pytest.param(name, policy, marks=() if policy in QUICK.get(name, ()) else pytest.mark.long)
+        for name in calls
+        for policy in policies
+    ]
 
 
 def test_every_analysis_is_here() -> None:
     assert {name.split(" ")[0] for name in TABLES | GENOTYPES} >= set(ANALYSES)
 
 
-@pytest.mark.parametrize("policy", ["open", "standard"])
-@pytest.mark.parametrize("name", cases(TABLES))
+@pytest.mark.parametrize(("name", "policy"), cases(TABLES, "open", "standard"))
 def test_three_of_five_compute(name: str, policy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compare(institutions(), TABLES[name], monkeypatch, policy)
 
 
-@pytest.mark.parametrize("name", cases(GENOTYPES))
-def test_three_of_five_compute_with_genotypes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    compare(genotyped(tmp_path), GENOTYPES[name], monkeypatch, "open")
+@pytest.mark.parametrize(("name", "policy"), cases(GENOTYPES, "open"))
+def test_three_of_five_compute_with_genotypes(
+    name: str, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare(genotyped(tmp_path), GENOTYPES[name], monkeypatch, policy)
+
+
+def test_above_seven_institutions_five_compute() -> None:
+    names = tuple(f"site{k}" for k in range(9))
+    frame = cohort()
+    with ms.local(institutions(frame, names), policy="standard") as consortium:
+        counted = consortium.count(by=["sex"])
+        curves = consortium.kaplan_meier(**CURVE)
+    run = counted.outcome.run
+    assert run["committee"] == list(names[:5])
+    assert (run["threshold"], len(run["parties"])) == (2, 9)
+    for row in counted.to_frame().itertuples():
+        assert abs(row.count - (frame["sex"] == row.sex).sum()) < 5
+    assert set(curves.to_frame()["group"]) == {"x", "y", "z"}
+
+
+def test_the_ledger_is_kept_by_guests_too() -> None:
+    with ms.local(institutions(), policy="standard", committee=3) as consortium:
+        consortium.count(by=["sex"])
+        again = consortium.count(by=["sex"])
+        assert again.to_frame()["count"].notna().all()
+        with pytest.raises(DisclosureRefused, match="earlier"):
+            consortium.count(where="age != 40", by=["sex"])
+
+
+@pytest.mark.parametrize("options", [{"committee": 2}, {"committee": 6}, {"committee": 3, "threshold": 2}])
+def test_what_cannot_be_a_committee(options: dict[str, int]) -> None:
+    with pytest.raises((ConfigurationError, SpecError)):
+        ms.local(institutions(), **options)

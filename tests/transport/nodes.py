@@ -38,8 +38,8 @@ class Party:
 
 
 @contextlib.asynccontextmanager
-async def running_parties(keys: dict[str, KeyPair]) -> AsyncIterator[list[Party]]:
-    """A server and a network for each key, in order."""
+async def running_parties(keys: dict[str, KeyPair], members: int | None = None) -> AsyncIterator[list[Party]]:
+    """A server and a network for each key, in order; the first `members` are the committee."""
     roster = tuple(
         PinnedPeer(number, name, f"127.0.0.1:{port}", keys[name].certificate_pem)
         for number, (name, port) in enumerate(zip(keys, free_ports(len(keys)), strict=True), start=1)
@@ -47,7 +47,9 @@ async def running_parties(keys: dict[str, KeyPair]) -> AsyncIterator[list[Party]
     parties = []
     for own in roster:
         refusals: list[tuple[str, str]] = []
-        network = PeerNetwork(keys[own.name], own.index, roster, lambda *refusal, to=refusals: to.append(refusal))
+        network = PeerNetwork(
+            keys[own.name], own.index, roster, lambda *refusal, to=refusals: to.append(refusal), members
+        )
         others = [peer for peer in roster if peer.index != own.index]
         control = frozenset({"mpcstats.v1.Control"})
         check = CallerCheck(own.fingerprint, others, control, lambda *refusal, to=refusals: to.append(refusal))

@@ -12,7 +12,6 @@ from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.linkage import linked_people
 from mpcstats.node.rows import Preparation
-from mpcstats.sharing.committee import MAX_PARTIES
 from mpcstats.stats.association.labels import unnamed_variants
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
 from mpcstats.stats.association.logistic import FitBlock, LogisticOptions, joint_logistic_scan
@@ -93,9 +92,8 @@ def _with_conventions(outcome: Outcome, more: dict[str, str]) -> Outcome:
     return replace(outcome, conventions=outcome.conventions | more)
 
 
-def _kappa(spec: GwasSpec, plan: AssociationPlan) -> int:
-    # how many sites there are is not in the plan: as many as a committee can have
-    further = spec.principal_components + (MAX_PARTIES - 1 if spec.site_indicators else 0)
+def _kappa(spec: GwasSpec, plan: AssociationPlan, sites: int) -> int:
+    further = spec.principal_components + (sites - 1 if spec.site_indicators else 0)
     if spec.model == "logistic":
         kappa = logistic_kappa(plan, spec.method, spec.release, further=further)
     else:

@@ -31,7 +31,7 @@ KAPPA = 64
 """Bits of one bounded mask where the number of masks is not known to need a choice."""
 
 
-def usual_kappa(_spec: AnalysisSpec, _plan: Plan) -> int:
+def usual_kappa(_spec: AnalysisSpec, _plan: Plan, _sites: int) -> int:
     """KAPPA, whatever is asked."""
     return KAPPA
 
@@ -102,7 +102,7 @@ class NodeAnalysis(Generic[S, P, C]):
         In the clear, at the owner. Raises DataError. Whether it refuses depends on the whole table and the dictionary,
         never on which rows `where` and `by` pick: a refusal would tell whether there is such a person.
     run : coroutine function (Run) -> Outcome
-    kappa : function (spec, plan) -> int
+    kappa : function (spec, plan, data parties) -> int
         Bits of one bounded mask.
     released : ReleasedCells or None
         For the ledger of released counts; None for other analyses.
@@ -112,7 +112,7 @@ class NodeAnalysis(Generic[S, P, C]):
     contribution: type[C]
     prepare: Callable[[S, P, Records, Dictionary, str], tuple[C, Preparation]]
     run: Callable[[Run[S, P, C]], Awaitable[Outcome]]
-    kappa: Callable[[S, P], int] = usual_kappa
+    kappa: Callable[[S, P, int], int] = usual_kappa
     released: ReleasedCells[S, P] | None = None
 
 

@@ -73,7 +73,7 @@ def _options(spec: CoxSpec) -> CoxOptions:
     )
 
 
-def _kappa(spec: CoxSpec, plan: CoxPlan) -> int:
+def _kappa(spec: CoxSpec, plan: CoxPlan, _sites: int) -> int:
     return plan_kappa(plan, _options(spec))
 
 

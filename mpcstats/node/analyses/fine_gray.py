@@ -38,7 +38,7 @@ async def _run(run: Run[FineGraySpec, FineGrayPlan, FineGrayContribution]) -> Ou
     return await joint_fine_gray(run.session, run.plan, run.own, run.dealers, run.ruling, run.spec.options())
 
 
-def _kappa(spec: FineGraySpec, plan: FineGrayPlan) -> int:
+def _kappa(spec: FineGraySpec, plan: FineGrayPlan, _sites: int) -> int:
     return plan_kappa(plan, spec.options())
 
 

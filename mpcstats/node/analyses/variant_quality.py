@@ -72,7 +72,7 @@ async def _run_contingency(run: Run[ContingencySpec, VariantPlan, VariantContrib
     return await joint_contingency(run.session, run.plan, run.own, run.dealers, run.ruling, options, labels)
 
 
-def _kappa(_spec: ContingencySpec, plan: VariantPlan) -> int:
+def _kappa(_spec: ContingencySpec, plan: VariantPlan, _sites: int) -> int:
     """Such that statistics of all variants on shares keep the floor in total."""
     return max(KAPPA, _FLOOR + math.ceil(math.log2(MASKS_PER_VARIANT * plan.variant_count)))
 
