@@ -144,9 +144,8 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     if as_json:
         typer.echo(json.dumps({"consortium": roster.consortium, "version": roster.version, "parties": rows}, indent=2))
         return
-    typer.echo(
-        f"{'party':<20} {'role':<8} {'computes':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
-    )
+    columns = f"{'computes':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
+    typer.echo(f"{'party':<20} {'role':<8} {columns}")
     for row in rows:
         online, same = row["reachable"], row["same_roster"]
         trip = f"{row['round_trip_ms']:.1f} ms" if online else "-"

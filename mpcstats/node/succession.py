@@ -73,7 +73,7 @@ def changed_roster(
     if unknown:
         raise ConfigurationError(f"the roster has no party {unknown[0]!r} (parties: {', '.join(old.names)})")
     if not (add or remove or replace or committee):
-        raise ConfigurationError("nothing changes", hint="--add CARD, --remove NAME, --replace CARD or --committee NAME")
+        raise ConfigurationError("nothing changes", hint="--add CARD, --remove, --replace CARD or --committee")
     if committee is None and not old.has_usual_committee:
         committee = [name for name in old.committee if name not in remove]
     members = [new.get(member.name, member) for member in old.party if member.name not in remove]

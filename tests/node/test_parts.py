@@ -320,7 +320,11 @@ def test_a_party_answers_with_its_own_rules_only():
     text = rules_to_json({"beta": Policy.preset("standard").rules}).removeprefix('{"beta":').removesuffix("}")
     weak = rules_to_json({"gamma": Policy.preset("open").rules}).removeprefix("{").removesuffix("}")
     spec, plan = CountSpec(), CountPlan((), ())
-    house = SimpleNamespace(roster=SimpleNamespace(data_parties=("beta", "gamma"), digest=bytes(32), threshold=1))
+    house = SimpleNamespace(
+        roster=SimpleNamespace(
+            data_parties=("beta", "gamma"), digest=bytes(32), threshold=1, committee=("alpha", "beta", "gamma")
+        )
+    )
     answer = Accepted(rules_json=text, plan_digest=digest(plan_to_plain(plan)))
     assert _begin(house, None, bytes(16), spec, plan, {"beta": answer, "gamma": answer}).rules_json
     answer = Accepted(rules_json=f"{text},{weak}", plan_digest=digest(plan_to_plain(plan)))
