@@ -144,14 +144,14 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     if as_json:
         typer.echo(json.dumps({"consortium": roster.consortium, "version": roster.version, "parties": rows}, indent=2))
         return
-    columns = f"{'computes':<8} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
+    columns = f"{'part':<7} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
     typer.echo(f"{'party':<20} {'role':<8} {columns}")
     for row in rows:
         online, same = row["reachable"], row["same_roster"]
         trip = f"{row['round_trip_ms']:.1f} ms" if online else "-"
-        computes = "yes" if row["computes"] else "no"
+        part = "member" if row["computes"] else "guest"
         typer.echo(
-            f"{row['name']:<20} {row['role']:<8} {computes:<8} {'yes' if row['signed'] else 'no':<7} "
+            f"{row['name']:<20} {row['role']:<8} {part:<7} {'yes' if row['signed'] else 'no':<7} "
             f"{'yes' if online else 'no':<7} "
             f"{('same' if same else 'OTHER') if online else '-':<7} {trip:<11} {row['version'] or '-'}"
         )

@@ -169,7 +169,7 @@ def test_keys_that_survive_a_restart_are_found(recorder: Recorder, monkeypatch: 
     kept: dict[int, tuple[Any, Any]] = {}
     real = KeyRing.__init__
 
-    def restored(ring: KeyRing, committee: Committee, index: int, subsets: Any, pairs: Any, guests: Any = ()) -> None:
+    def restored(ring: KeyRing, committee: Committee, index: int, subsets: Any, pairs: Any, *more: Any) -> None:
         real(ring, committee, index, *kept.setdefault(index, (subsets, pairs)))
 
     monkeypatch.setattr(KeyRing, "__init__", restored)

@@ -281,12 +281,14 @@ def test_keys_of_a_guest() -> None:
     committee = Committee(3, 1)
     groups = {A: bytes(32) for A in committee.keys_of(4, (4, 5))}
     assert set(groups) == {(1, 2, 4), (1, 3, 4), (2, 3, 4)}
-    ring = KeyRing(committee, 4, groups, dict.fromkeys((1, 2, 3), bytes(32)), (4, 5))
+    ring = KeyRing(committee, 4, groups, dict.fromkeys((1, 2, 3), bytes(32)), None, (4, 5))
     assert ring.subset((1, 2), "x").words(1) != ring.subset((1, 3), "x").words(1)  # placeholders
     with pytest.raises(ProtocolError):
-        KeyRing(committee, 4, groups, dict.fromkeys((1, 2, 3, 5), bytes(32)), (4, 5))
+        KeyRing(committee, 4, groups, dict.fromkeys((1, 2, 3, 5), bytes(32)), None, (4, 5))
     with pytest.raises(ProtocolError):
-        KeyRing(committee, 1, {A: bytes(32) for A in committee.subsets_of(1)}, dict.fromkeys((2, 3), bytes(32)), (4,))
+        KeyRing(
+            committee, 1, {A: bytes(32) for A in committee.subsets_of(1)}, dict.fromkeys((2, 3), bytes(32)), None, (4,)
+        )
 
 
 def test_programs_of_mpyc_are_refused() -> None:
