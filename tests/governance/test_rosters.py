@@ -100,7 +100,7 @@ def test_parties_come_and_go_one_version_after_the_other(parties, roster, tmp_pa
     assert second.threshold == 2
     assert third.names == ("beta", "gamma", "delta", "epsilon")
     assert third.threshold == 1
-    assert {c.text.split(":")[0] for c in changes(roster, second)} == {"version", "threshold", "comes"}
+    assert {c.text.split(":")[0] for c in changes(roster, second)} == {"version", "threshold", "who computes", "comes"}
     assert ("alpha", "leaves") in {(c.party, c.text) for c in changes(second, third)}
     with pytest.raises(ConfigurationError, match="does not follow"):
         review_roster(parties["beta"], third)

@@ -239,9 +239,10 @@ def test_the_command_line(network, tmp_path):
     alpha = str(network.directories["alpha"])
     assert json.loads(typed("party", "status", alpha, "--json"))["name"] == "alpha"
     assert "same roster" in typed("party", "status", alpha)
-    assert typed("consortium", "status", "--party", alpha).count(" yes ") == 3
+    assert typed("consortium", "status", "--party", alpha).count(" yes     same") == 3  # online
     parties = json.loads(typed("consortium", "status", "--party", alpha, "--json"))["parties"]
     assert [party["role"] for party in parties] == ["data", "data", "compute"]
+    assert all(party["signed"] for party in parties)
     printed = typed("run", "count", "--by", "sex", "--party", alpha, "--out", str(tmp_path / "out" / "n"))
     assert "40" in printed
     files = list((tmp_path / "out").iterdir())
