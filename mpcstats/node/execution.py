@@ -12,9 +12,9 @@ from typing import Any, Literal, overload
 import numpy as np
 import pandas as pd
 
-from mpcstats.errors import ConfigurationError, DisclosureRefused
-from mpcstats.node.analyses import Run, node_analysis_of
-from mpcstats.node.analyses.base import ReleasedCells
+from mpcstats.errors import ConfigurationError, DisclosureRefused, ProtocolError, SpecError, TransportError
+from mpcstats.node.analyses import Run, can_open_to_some, node_analysis_of
+from mpcstats.node.analyses.base import AnyNodeAnalysis, ReleasedCells
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
 from mpcstats.node.sealing import LedgerOfRun, Phase, SealedRun, check_sealed, seal, sealed_run
@@ -46,13 +46,13 @@ async def execute(channel: Channel, *, phase: Literal["compute"], journal: Journ
 
 
 @overload
-async def execute(channel: Channel, *, phase: Literal["release"], journal: Journal, **arguments: Any) -> Outcome:
+async def execute(channel: Channel, *, phase: Literal["release"], journal: Journal, **arguments: Any) -> Outcome | None:
     """From the journal, and on."""
 
 
 async def execute(
     channel: Channel, *, phase: Phase = "whole", journal: Journal | None = None, **arguments: Any
-) -> Outcome | SealedRun:
+) -> Outcome | SealedRun | None:
     """Take part in one run.
 
     Parameters
@@ -86,15 +86,23 @@ async def execute(
         At all parties or at none, for one `study_digest`. With it, a run that broke off is taken up again by calling
         this again, in either phase. Keep it until the result is released, not longer.
 
+    recipients : tuple of int, optional
+        Numbers of the parties that get the results, the same at all parties; default all. The others send their shares
+        and see nothing.
+
     Returns
     -------
     Outcome
-        The released result, the same at every party, with the account of the run.
+        The released result, the same at every recipient, with the account of the run.
     SealedRun
         In the phase "compute".
+    None
+        At a party that is no recipient.
 
     Raises
     ------
+    SpecError
+        `recipients` are not all parties, and the analysis opens values that those who compute must see.
     MpcStatsError
         The caller tells the peers (`channel.abort`).
     JournalMismatch
@@ -103,19 +111,41 @@ async def execute(
     if journal is None:
         if phase != "whole":
             raise ConfigurationError(f"the phase {phase!r} of a run needs a journal")
-        return await _take_part(channel, **arguments)
+        return await _take_part(channel, **arguments | {"recipients": _some(channel, arguments)})
     # the journal keeps what an interrupted run need not do again
     arguments |= {"scratch": None, "seed": journal.seed, "sealing": phase == "compute"}
     ledger = arguments.get("ledger")
     if ledger is not None:
         arguments["ledger"] = ledger = LedgerOfRun(ledger, journal, phase)
+    if phase == "compute":
+        arguments.pop("recipients", None)
+    else:
+        arguments["recipients"] = _some(channel, arguments)
     if phase == "release":
         check_sealed(journal, channel.parties[channel.index - 1])
     arguments["committee"] = committee = arguments.get("committee") or default_committee(len(channel.parties))
     connected = connected_to(channel.index, len(channel.parties), committee)
-    async with JournaledChannel.attach(channel, journal, arguments["study_digest"], connected) as journaled:
+    study, attempt = arguments["study_digest"], f"{phase} for {arguments.get('recipients')}".encode()
+    async with JournaledChannel.attach(channel, journal, study, peers=connected, attempt=attempt) as journaled:
         outcome = await _take_part(journaled, **arguments)
         return await seal(journaled, journal, ledger, outcome) if isinstance(outcome, SealedRun) else outcome
+
+
+def _some(channel: Channel, arguments: dict[str, Any]) -> tuple[int, ...] | None:
+    """Recipients; None: all parties."""
+    recipients: tuple[int, ...] | None = arguments.get("recipients")
+    everybody = set(range(1, len(channel.parties) + 1))
+    if recipients is None or set(recipients) == everybody:
+        return None
+    if not recipients or not set(recipients) <= everybody:
+        raise SpecError(f"results go to one party or more of the run, not to {recipients}")
+    if not can_open_to_some(arguments["spec"], arguments["rules"]):
+        raise SpecError(
+            f"recipients of {arguments['spec'].type} must be all parties under these rules: intermediate values are "
+            "opened to those who compute",
+            hint="name all parties as recipients",
+        )
+    return tuple(recipients)
 
 
 async def _take_part(
@@ -138,8 +168,9 @@ async def _take_part(
     approved: Manifest | None = None,
     seed: bytes | None = None,
     sealing: bool = False,
-) -> Outcome | SealedRun:
-    """See `execute`; a SealedRun where results are sealed."""
+    recipients: tuple[int, ...] | None = None,
+) -> Outcome | SealedRun | None:
+    """See `execute`; a SealedRun where results are sealed, None where others get them."""
     committee = committee or default_committee(len(channel.parties))
     if len(data_parties) < rules.minimum_parties:
         raise DisclosureRefused(
@@ -158,6 +189,7 @@ async def _take_part(
         progress=progress,
         approved=approved,
         seal=sealing,
+        recipients=recipients,
     )
     started = time.monotonic()
     await agree_on_keys(session, study_digest, seed)
@@ -170,19 +202,39 @@ async def _take_part(
     if ledger is not None and analysis.released is not None and rules.minimum_count > 1:
         new = await _entry(analysis.released, run, data_parties, people, study_digest)
         entry, notes = await compare_and_remember(session, ledger, new, dealers, rules)
+    outcome = await _computed(analysis, run, study_digest, sealing)
+    if isinstance(outcome, SealedRun):
+        return outcome
+    await confirm(session)
+    account = await _account(session, rules, rules_owner, study_digest)
+    if outcome is None:
+        return None
+    # what was shown to some only, the others are not told: the ledger goes by the thresholds
+    if ledger is not None and entry is not None and analysis.released is not None and recipients is None:
+        complete(ledger, entry, analysis.released.shown(plan, outcome).tolist())
+    if notes:
+        outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
+    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
+    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
+
+
+async def _computed(
+    analysis: AnyNodeAnalysis, run: Run[Any, Any, Any], study_digest: bytes, sealing: bool
+) -> Outcome | SealedRun | None:
+    """The outcome; None where this party saw no results."""
+    session = run.session
     try:
         outcome = await analysis.run(run)
     except Sealed as sealed:
         return sealed_run(session, study_digest, sealed.name)
+    except Exception as error:
+        # zeros in place of results may look like anything; what others do wrong stays an error
+        if not session.blind or isinstance(error, TransportError | ProtocolError):
+            raise
+        return None
     if sealing:
         return sealed_run(session, study_digest, None)
-    await confirm(session)
-    account = await _account(session, rules, rules_owner, study_digest)
-    if ledger is not None and entry is not None and analysis.released is not None:
-        complete(ledger, entry, analysis.released.shown(plan, outcome).tolist())
-        outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
-    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
-    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
+    return None if session.blind else outcome
 
 
 async def _entry(
@@ -252,5 +304,6 @@ async def _account(
         "kappa_total": session.kappa_total,
         "openings_digest": session.openings.declared_digest.hex(),
         "study_digest": study_digest.hex(),
+        **({} if session.recipients is None else {"recipients": [session.name(j) for j in session.recipients]}),
         "rules": {name: {"value": value, "owner": rules_owner[name]} for name, value in asdict(rules).items()},
     }

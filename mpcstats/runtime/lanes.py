@@ -161,6 +161,7 @@ class Lane(Session):
             kappa=parent.kappa,
             kappa_floor=parent.kappa_floor,
             progress=parent.progress,
+            recipients=parent.recipients,
         )
         self._parent, self._turns, self._number, self._block = parent, turns, number, 0
         of_parent = parent.accounts

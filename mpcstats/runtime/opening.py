@@ -39,6 +39,8 @@ __all__ = [
 async def open_declared(session: Session, x: Shared, name: str) -> Elements:
     """Open values that the manifest declares under `name`. One round; degree t only.
 
+    Results of a session with `recipients` are opened to these alone: zeros at all others.
+
     Raises
     ------
     UndeclaredOpening
@@ -309,10 +311,16 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
     session.openings.allow(name, planes * bits.count)
     subsets = committee.subsets_of(me)
     shown = bits.words & boolean.pack_bits(np.ones((1, bits.count), np.uint8))
+    for_some = session.openings.for_some(name)
     outgoing: dict[int, Buffer] = {}
     for j in () if session.is_guest else session.peers:
         rows = [row for row, A in enumerate(subsets) if j not in A]
-        outgoing[j] = np.ascontiguousarray(shown[rows], "<u8").data.cast("B")
+        if not for_some or session.receives(j):
+            outgoing[j] = np.ascontiguousarray(shown[rows], "<u8").data.cast("B")
+    if for_some and session.blind:
+        await session.exchange(outgoing, {}, guests=True)
+        session.openings.record_size(name, planes * bits.count)
+        return np.zeros((planes, bits.count), np.uint8)
     members = [j for j in session.peers if j in committee.members]
     lacking = {j: [A for A in committee.subsets_of(j) if me not in A] for j in members}
     size = 8 * planes * lanes
@@ -327,13 +335,16 @@ async def open_declared_bits(session: Session, bits: BooleanShared, name: str) -
     for share in shares.values():
         total = total ^ share
     opened = boolean.unpack(total, bits.count)
-    session.openings.record(name, np.ascontiguousarray(opened).data.cast("B"), declared=True)
+    if for_some:
+        session.openings.record_size(name, opened.size)
+    data = np.ascontiguousarray(opened).data.cast("B")
+    session.openings.record(name, data, declared=True, seen_by_some=for_some)
     return opened
 
 
 async def confirm(session: Session) -> None:
     """Compare the digests of everything opened; with guests, of what is opened by declaration. One round, 32 bytes to
-    each party.
+    each party; recipients also compare what they alone have seen.
 
     Raises
     ------
@@ -342,6 +353,8 @@ async def confirm(session: Session) -> None:
     """
     log, guests = session.openings, session.guests
     ours = {j: log.declared_digest if session.is_guest or j in guests else log.digest for j in session.peers}
+    if session.recipients is not None and not session.blind:
+        ours |= {j: digest + log.seen_digest for j, digest in ours.items() if session.receives(j)}
     theirs = await session.exchange(ours, {j: len(digest) for j, digest in ours.items()}, guests=True)
     for j, digest in sorted(theirs.items()):
         if not hmac.compare_digest(bytes(digest), ours[j]):
@@ -357,15 +370,23 @@ def _rerandomised(session: Session, x: Shared, label: str) -> Shared:
 
 
 async def _combine(session: Session, x: Shared, label: str, declared: bool = False) -> Elements:
-    """Open to all members, and what is declared to guests, too: these get every member's share, and send nothing."""
+    """Open to all members, and what is declared to guests, too: these get every member's share, and send nothing.
+
+    Where results are for some parties, shares of them go to these alone; all enter the size in the digest, recipients
+    the values in one of their own.
+    """
     field, receivers = x.field, session.peers if declared else session.others
-    members = [j for j in receivers if j in session.committee.members]
-    outgoing = {} if session.is_guest else dict.fromkeys(receivers, x)
+    for_some = declared and session.openings.for_some(label)
+    blind = for_some and session.blind
+    members = [] if blind else [j for j in receivers if j in session.committee.members]
+    outgoing = {} if session.is_guest else {j: x for j in receivers if not for_some or session.receives(j)}
     received = await session.exchange_elements(field, outgoing, members, x.shape, guests=declared)
-    if session.is_guest and not declared:
+    if for_some:
+        session.openings.record_size(label, x.size)
+    if blind or (session.is_guest and not declared):
         return field.zeros(x.shape)
     value = _checked(x, _with_own(session, x, received), label)
-    session.openings.record(label, field.to_bytes(value), declared)
+    session.openings.record(label, field.to_bytes(value), declared, for_some)
     return value
 
 

@@ -61,18 +61,22 @@ class OpeningLog:
         What people approved. More than that cannot be declared, and so is not opened, whatever the code says.
     seal : bool
         Stop before the first result.
+    some : bool
+        Results are opened to some parties only.
     """
 
-    def __init__(self, approved: Manifest | None = None, seal: bool = False) -> None:
+    def __init__(self, approved: Manifest | None = None, seal: bool = False, some: bool = False) -> None:
         self.approved = approved
         self.seal = seal
+        self.some = some
+        self._seen = hashlib.sha256(b"mpcstats/v1/seen")
         self.manifest: dict[str, Opened] = {}
         self._digest = hashlib.sha256(b"mpcstats/v1/openings")
         self._declared = hashlib.sha256(b"mpcstats/v1/declared openings")
 
     def part(self) -> OpeningLog:
         """A log with the same manifest and a digest of its own, for a part that runs beside others."""
-        log = OpeningLog(self.approved, self.seal)
+        log = OpeningLog(self.approved, self.seal, self.some)
         log.manifest = self.manifest
         return log
 
@@ -124,11 +128,21 @@ class OpeningLog:
             raise Sealed(name)
         entry.values += count
 
-    def record(self, label: str, data: bytes | memoryview, declared: bool = False) -> None:
-        """Add opened bytes to the digest, and to that of declared openings."""
-        for digest in (self._digest, self._declared) if declared else (self._digest,):
+    def for_some(self, name: str) -> bool:
+        """Whether a declared value is a result that not all parties get."""
+        return self.some and self.manifest[name].kind == "result"
+
+    def record(self, label: str, data: bytes | memoryview, declared: bool = False, seen_by_some: bool = False) -> None:
+        """Add opened bytes to the digest, and to that of declared openings; or to that of what only the recipients have
+        seen."""
+        digests = (self._digest, self._declared) if declared else (self._digest,)
+        for digest in (self._seen,) if seen_by_some else digests:
             digest.update(f"{label}:{len(data)}:".encode())
             digest.update(data)
+
+    def record_size(self, name: str, count: int) -> None:
+        """Add to the digests that so many values were opened to some parties."""
+        self.record(f"{name}: {count} values to the recipients", b"", declared=True)
 
     @property
     def digest(self) -> bytes:
@@ -139,3 +153,8 @@ class OpeningLog:
     def declared_digest(self) -> bytes:
         """SHA-256 over all declared openings so far; equal at all honest parties."""
         return self._declared.copy().digest()
+
+    @property
+    def seen_digest(self) -> bytes:
+        """SHA-256 over what was opened to some parties only; equal at all honest recipients."""
+        return self._seen.copy().digest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mpcstats.errors import StatisticalSecurityError
@@ -60,6 +60,8 @@ class Session:
         What people approved; the session opens nothing beyond it.
     seal : bool
         Raise `Sealed` before the first result is opened.
+    recipients : collection of int, optional
+        Parties that get results; all others go on with zeros in their place. Default: all.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Session:
         progress: Callable[[str], None] | None = None,
         approved: Manifest | None = None,
         seal: bool = False,
+        recipients: Collection[int] | None = None,
     ) -> None:
         self.channel = channel
         self.committee = committee
@@ -81,7 +84,8 @@ class Session:
         self.kappa_floor = kappa_floor
         self.progress = progress or (lambda text: None)
         self.accounts = Accounts()
-        self.openings = OpeningLog(approved, seal)
+        self.recipients = recipients
+        self.openings = OpeningLog(approved, seal, recipients is not None)
         self._step = 0
         self._label = 0
 
@@ -114,6 +118,15 @@ class Session:
     def peers(self) -> tuple[int, ...]:
         """Parties that this one has connections to: two guests have none."""
         return connected_to(self.index, len(self.channel.parties), self.committee)
+
+    def receives(self, index: int) -> bool:
+        """Whether a party gets results."""
+        return self.recipients is None or index in self.recipients
+
+    @property
+    def blind(self) -> bool:
+        """Whether this party sees zeros where results are opened."""
+        return not self.receives(self.index)
 
     def name(self, index: int) -> str:
         """A party's name."""

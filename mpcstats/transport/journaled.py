@@ -64,7 +64,12 @@ class JournaledChannel:
     @classmethod
     @contextlib.asynccontextmanager
     async def attach(
-        cls, channel: Channel, journal: Journal, binding: bytes, peers: Sequence[int] | None = None
+        cls,
+        channel: Channel,
+        journal: Journal,
+        binding: bytes,
+        attempt: bytes = b"",
+        peers: Sequence[int] | None = None,
     ) -> AsyncIterator[Self]:
         """Begin, or go on with, the run of a journal; `channel` stays open afterwards.
 
@@ -72,11 +77,15 @@ class JournaledChannel:
         ----------
         binding : 32 bytes
             Names the run, e.g. the study digest. The same at all parties and in all attempts.
+        attempt : bytes
+            What this attempt is for; the same at all parties.
+        peers : sequence of int, optional
+            Parties to which `channel` leads; default all others.
 
         Raises
         ------
         Divergence
-            A party goes on with another run.
+            A party goes on with another run, or another way.
         JournalMismatch
             What a party holds from this one is not what its journal says that it sent.
         """
@@ -89,7 +98,7 @@ class JournaledChannel:
         with self._signs:
             if any(journal.received(j) for j in self._peers):
                 self._signs.enter_context(channel.working())
-            await self._tell(binding)
+            await self._tell(hashlib.sha256(b"mpcstats/v1/attempt" + binding + attempt).digest())
             yield self
 
     async def send(self, receiver: int, step: int, payload: Buffer) -> None:
@@ -176,7 +185,9 @@ class JournaledChannel:
         """The steps of which a party holds this party's message, after a look into the journal."""
         head = bytes(await self._channel.receive(peer, 0, 72))
         if not hmac.compare_digest(head[:32], binding):
-            raise Divergence("goes on with another run than this party", party=self._name(peer))
+            raise Divergence(
+                "goes on with another run than this party, or with another part of it", party=self._name(peer)
+            )
         sent, count = self._journal.sent(peer), int.from_bytes(head[64:], "little")
         if count > len(sent):
             raise self._lost(peer)

@@ -171,7 +171,9 @@ def test_a_party_that_claims_to_hold_something_else_is_refused(steps: list[int],
         for step in (0, 1):
             journal.record_sent(2, step, bytes(32))
         peer = network.channel(2)
-        await peer.send(1, 0, STUDY + bytes(32) + len(steps).to_bytes(8, "little"))
+        await peer.send(
+            1, 0, hashlib.sha256(b"mpcstats/v1/attempt" + STUDY).digest() + bytes(32) + len(steps).to_bytes(8, "little")
+        )
         await peer.send(1, 1, np.array(steps, "<u8").tobytes())
         with pytest.raises(error):
             async with JournaledChannel.attach(network.channel(1), journal, STUDY):
@@ -190,7 +192,13 @@ def test_a_replay_is_not_silence() -> None:
         one, other = network.channel(1), network.channel(2)
 
         async def peer() -> bytes:
-            await other.send(1, 0, STUDY + hashlib.sha256(b"mpcstats/v1/held").digest() + bytes(8))
+            await other.send(
+                1,
+                0,
+                hashlib.sha256(b"mpcstats/v1/attempt" + STUDY).digest()
+                + hashlib.sha256(b"mpcstats/v1/held").digest()
+                + bytes(8),
+            )
             assert len(await other.receive(1, 0, 72)) == 72
             await other.receive(1, 1, 8)
             late = bytes(await other.receive(1, 0 + FIRST_STEP, 4))  # longer than its patience

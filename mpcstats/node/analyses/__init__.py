@@ -25,8 +25,9 @@ from mpcstats.node.analyses import (
 )
 from mpcstats.node.analyses.base import AnyNodeAnalysis, NodeAnalysis, Run
 from mpcstats.study.spec import AnalysisSpec
+from mpcstats.types import DisclosureRules
 
-__all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "node_analysis_of"]
+__all__ = ["NODE_ANALYSES", "NodeAnalysis", "Run", "can_open_to_some", "node_analysis_of"]
 
 FAMILIES = (
     counts,
@@ -59,3 +60,8 @@ NODE_ANALYSES: dict[type[AnalysisSpec], AnyNodeAnalysis] = {
 def node_analysis_of(spec: AnalysisSpec) -> AnyNodeAnalysis:
     """The registry's entry for a request."""
     return NODE_ANALYSES[type(spec)]
+
+
+def can_open_to_some(spec: AnalysisSpec, rules: DisclosureRules) -> bool:
+    """Whether the results of a request can be opened to some of the parties alone; else all of them are recipients."""
+    return node_analysis_of(spec).to_some(spec, rules)

@@ -20,8 +20,18 @@ from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.spec import AnalysisSpec
+from mpcstats.types import DisclosureRules
 
-__all__ = ["KAPPA", "NodeAnalysis", "ReleasedCells", "Run", "usual_kappa"]
+__all__ = [
+    "KAPPA",
+    "NodeAnalysis",
+    "ReleasedCells",
+    "Run",
+    "to_any",
+    "to_none",
+    "usual_kappa",
+    "with_exact_curve",
+]
 
 S = TypeVar("S", bound=AnalysisSpec)
 P = TypeVar("P", bound=Plan)
@@ -29,6 +39,21 @@ C = TypeVar("C", bound=Contribution)
 
 KAPPA = 64
 """Bits of one bounded mask where the number of masks is not known to need a choice."""
+
+
+def to_none(_spec: AnalysisSpec, _rules: DisclosureRules) -> bool:
+    """What is opened on the way decides what is computed next: who computes must see it."""
+    return False
+
+
+def to_any(_spec: AnalysisSpec, _rules: DisclosureRules) -> bool:
+    """Messages behind the first result do not depend on results."""
+    return True
+
+
+def with_exact_curve(_spec: AnalysisSpec, rules: DisclosureRules) -> bool:
+    """One opening, of the exact table; rounded curves are opened in steps."""
+    return rules.exact_curve
 
 
 def usual_kappa(_spec: AnalysisSpec, _plan: Plan, _sites: int) -> int:
@@ -106,6 +131,9 @@ class NodeAnalysis(Generic[S, P, C]):
         Bits of one bounded mask.
     released : ReleasedCells or None
         For the ledger of released counts; None for other analyses.
+    to_some : function (spec, rules) -> bool
+        Whether results can be opened to some parties alone: what the parties send each other behind the first result
+        depends on no result, so that who sees zeros in place of results can go on.
     """
 
     spec: type[S]
@@ -114,6 +142,7 @@ class NodeAnalysis(Generic[S, P, C]):
     run: Callable[[Run[S, P, C]], Awaitable[Outcome]]
     kappa: Callable[[S, P, int], int] = usual_kappa
     released: ReleasedCells[S, P] | None = None
+    to_some: Callable[[S, DisclosureRules], bool] = to_none
 
 
 AnyNodeAnalysis = NodeAnalysis[Any, Any, Any]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any, with_exact_curve
 from mpcstats.node.analyses.survival import lattice_times, refuse_late_entries
 from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
@@ -99,6 +99,12 @@ async def _gray(run: Run[GraySpec, CompetingRisksPlan, CompetingRisksContributio
 
 
 NODE_ANALYSES: tuple[NodeAnalysis[Any, Any, Any], ...] = (
-    NodeAnalysis(CumulativeIncidenceSpec, CompetingRisksContribution, prepare_causes, _cumulative_incidence),
-    NodeAnalysis(GraySpec, CompetingRisksContribution, prepare_causes, _gray),
+    NodeAnalysis(
+        CumulativeIncidenceSpec,
+        CompetingRisksContribution,
+        prepare_causes,
+        _cumulative_incidence,
+        to_some=with_exact_curve,
+    ),
+    NodeAnalysis(GraySpec, CompetingRisksContribution, prepare_causes, _gray, to_some=to_any),
 )

@@ -14,6 +14,7 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.correlation import CorrelationSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
+from mpcstats.types import DisclosureRules
 
 __all__ = ["NODE_ANALYSES"]
 
@@ -42,4 +43,9 @@ async def _run(run: Run[CorrelationSpec, CorrelationPlan, CorrelationContributio
     return await joint_correlation(run.session, run.plan, run.own, run.dealers, run.ruling, options)
 
 
-NODE_ANALYSES = (NodeAnalysis(CorrelationSpec, CorrelationContribution, _prepare, _run),)
+def _to_some(spec: CorrelationSpec, _rules: DisclosureRules) -> bool:
+    """Ranks are made from what is opened of the values."""
+    return spec.method == "pearson"
+
+
+NODE_ANALYSES = (NodeAnalysis(CorrelationSpec, CorrelationContribution, _prepare, _run, to_some=_to_some),)

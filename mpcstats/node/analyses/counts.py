@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run
+from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run, to_any
 from mpcstats.node.cells import cell_counts, cell_people
 from mpcstats.node.datasource import Records
 from mpcstats.node.ledger import Snapshot
@@ -43,5 +43,12 @@ def _shown(_plan: CountPlan, outcome: Outcome) -> NDArray[np.bool_]:
 
 
 NODE_ANALYSES = (
-    NodeAnalysis(CountSpec, CountContribution, _prepare, _run, released=ReleasedCells(_sets, _people, _shown)),
+    NodeAnalysis(
+        CountSpec,
+        CountContribution,
+        _prepare,
+        _run,
+        released=ReleasedCells(_sets, _people, _shown),
+        to_some=to_any,
+    ),
 )

@@ -15,6 +15,7 @@ from mpcstats.stats.crosstab import RELEASED, joint_crosstab
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.crosstab import CrosstabSpec
 from mpcstats.study.dictionary import Dictionary
+from mpcstats.types import DisclosureRules
 
 __all__ = ["NODE_ANALYSES"]
 
@@ -52,6 +53,18 @@ def _shown(plan: CrosstabPlan, outcome: Outcome) -> NDArray[np.bool_]:
     return np.concatenate([(table["status"] == RELEASED).to_numpy(dtype=np.bool_) for table in tables])
 
 
+def _to_some(spec: CrosstabSpec, _rules: DisclosureRules) -> bool:
+    """Pooled margins are chosen by which cells are visible."""
+    return spec.margins == "released"
+
+
 NODE_ANALYSES = (
-    NodeAnalysis(CrosstabSpec, CrosstabContribution, _prepare, _run, released=ReleasedCells(_sets, _people, _shown)),
+    NodeAnalysis(
+        CrosstabSpec,
+        CrosstabContribution,
+        _prepare,
+        _run,
+        released=ReleasedCells(_sets, _people, _shown),
+        to_some=_to_some,
+    ),
 )

@@ -12,11 +12,13 @@ from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.rows import Preparation, refuse_several_rows_per_person, report, selected_rows
 from mpcstats.stats.contributions.values import MeanTestPlan, ValuesContribution
+from mpcstats.stats.descriptives.joint import counts_are_exact
 from mpcstats.stats.mean_tests import MeanTest, joint_mean_test
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.mean_tests import AnovaSpec, TTestSpec, VarianceTestSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.plan import columns_used
+from mpcstats.types import DisclosureRules
 
 __all__ = ["NODE_ANALYSES"]
 
@@ -55,6 +57,13 @@ async def _run(run: Run[Any, MeanTestPlan, ValuesContribution]) -> Outcome:
     return await joint_mean_test(run.session, run.plan, run.own, run.dealers, run.ruling, _wanted(run.spec))
 
 
+def _to_some(spec: TTestSpec | AnovaSpec | VarianceTestSpec, rules: DisclosureRules) -> bool:
+    """One opening, of the exact numbers of the groups; Levene's test opens medians first."""
+    levene = isinstance(spec, VarianceTestSpec) and spec.method == "levene"
+    return counts_are_exact(rules) and spec.mode != "statistic" and not levene
+
+
 NODE_ANALYSES: tuple[NodeAnalysis[Any, Any, Any], ...] = tuple(
-    NodeAnalysis(spec, ValuesContribution, _prepare, _run) for spec in (TTestSpec, AnovaSpec, VarianceTestSpec)
+    NodeAnalysis(spec, ValuesContribution, _prepare, _run, to_some=_to_some)
+    for spec in (TTestSpec, AnovaSpec, VarianceTestSpec)
 )

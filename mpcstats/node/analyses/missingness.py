@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any
 from mpcstats.node.analyses.values import groups_of_rows
 from mpcstats.node.checks import check_records
 from mpcstats.node.datasource import Records
@@ -38,4 +38,4 @@ async def _run(run: Run[MissingnessSpec, MissingnessPlan, MissingnessContributio
     return await joint_missingness(run.session, run.plan, run.own, run.dealers, run.ruling)
 
 
-NODE_ANALYSES = (NodeAnalysis(MissingnessSpec, MissingnessContribution, _prepare, _run),)
+NODE_ANALYSES = (NodeAnalysis(MissingnessSpec, MissingnessContribution, _prepare, _run, to_some=to_any),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mpcstats.errors import DataError
-from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any
 from mpcstats.node.datasource import Records
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions.sample_overlap import SampleOverlapContribution, SampleOverlapPlan, person_keys
@@ -43,4 +43,4 @@ async def _run(run: Run[SampleOverlapSpec, SampleOverlapPlan, SampleOverlapContr
     return await joint_sample_overlap(run.session, run.plan, run.own, run.dealers, run.ruling)
 
 
-NODE_ANALYSES = (NodeAnalysis(SampleOverlapSpec, SampleOverlapContribution, _prepare, _run),)
+NODE_ANALYSES = (NodeAnalysis(SampleOverlapSpec, SampleOverlapContribution, _prepare, _run, to_some=to_any),)

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
-from mpcstats.node.analyses.base import NodeAnalysis, Run
+from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any, with_exact_curve
 from mpcstats.node.checks import TIME_TOLERANCE, check_records
 from mpcstats.node.datasource import Records
 from mpcstats.node.rows import (
@@ -166,6 +166,6 @@ async def _logrank(run: Run[LogrankSpec, SurvivalPlan, SurvivalContribution]) ->
 
 
 NODE_ANALYSES: tuple[NodeAnalysis[Any, Any, Any], ...] = (
-    NodeAnalysis(KaplanMeierSpec, SurvivalContribution, prepare_counts, _kaplan_meier),
-    NodeAnalysis(LogrankSpec, SurvivalContribution, prepare_counts, _logrank),
+    NodeAnalysis(KaplanMeierSpec, SurvivalContribution, prepare_counts, _kaplan_meier, to_some=with_exact_curve),
+    NodeAnalysis(LogrankSpec, SurvivalContribution, prepare_counts, _logrank, to_some=to_any),
 )

@@ -11,6 +11,7 @@ from mpcstats.stats.joint_table_test import joint_table_test
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.table_test import TableTestSpec
 from mpcstats.study.dictionary import Dictionary
+from mpcstats.types import DisclosureRules
 
 __all__ = ["NODE_ANALYSES"]
 
@@ -26,4 +27,9 @@ async def _run(run: Run[TableTestSpec, TableTestPlan, TableTestContribution]) ->
     return await joint_table_test(run.session, run.plan, run.own, run.dealers, run.ruling, run.spec.mode)
 
 
-NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run),)
+def _to_some(spec: TableTestSpec, rules: DisclosureRules) -> bool:
+    """Without a threshold the statistic waits for how many rows and columns have people."""
+    return rules.minimum_count > 0 or (rules.rounding_base == 1 and spec.mode != "statistic")
+
+
+NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run, to_some=_to_some),)
