@@ -129,7 +129,6 @@ class FileJournal:
         self._file: BinaryIO | None = None
         self._chain: _Chain | None = None
         self._end = 0
-        self._headers: list[int] = []
         self._digest = hashlib.sha256(_MAGIC).digest()
         self._passed = {self._digest}
 
@@ -161,6 +160,21 @@ class FileJournal:
                 self.close()
                 raise
         return self
+
+    @staticmethod
+    def remove(path: Path) -> None:
+        """Delete a journal, also one that cannot be read any more. Its salts are overwritten first: without them the
+        keys of its records are gone, too, whatever a file system keeps of the rest."""
+        with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+            data, at = file.read(), -1
+            while (at := data.find(_MAGIC, at + 1)) >= 0:
+                file.seek(at)
+                file.write(bytes(min(_HEADER, len(data) - at)))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            _sync_folder(path.parent)
 
     def __repr__(self) -> str:
         return f"<journal of {len(self._messages)} messages>"
@@ -229,17 +243,10 @@ class FileJournal:
             self._file = None
 
     def discard(self) -> None:
-        """See `Journal.discard`. Without the salts the keys of its records are gone, too."""
+        """See `Journal.discard`, and `remove`."""
         self.close()
         with self._as_configuration():
-            with contextlib.suppress(FileNotFoundError), self._path.open("r+b") as file:
-                for at in self._headers:
-                    file.seek(at)
-                    file.write(bytes(_HEADER))
-                file.flush()
-                os.fsync(file.fileno())
-            self._path.unlink(missing_ok=True)
-            _sync_folder(self._path.parent)
+            self.remove(self._path)
         for part in (self._messages, self._received, self._sent, self._notes):
             part.clear()
         self._seed = b""
@@ -295,7 +302,6 @@ class FileJournal:
         key = HKDF(algorithm=hashes.SHA256(), length=32, salt=salt, info=info).derive(self._key)
         chain = _Chain(AESGCM(key), 0, self._digest)
         chain.over(salt)
-        self._headers.append(self._end)
         self._end += _HEADER
         return chain
 

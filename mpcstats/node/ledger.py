@@ -142,6 +142,13 @@ class ReleaseLedger:
         with self._connected() as database:
             database.execute("UPDATE released SET public = ?, digest = ? WHERE id = ?", (row[2], row[6], entry.id))
 
+    def withdraw(self, identity: str) -> None:
+        """Take out an entry of which nothing was opened and nothing will be; a completed one stays."""
+        with self._connected() as database:
+            row = database.execute("SELECT public FROM released WHERE id = ?", (identity,)).fetchone()
+            if row is not None and json.loads(row[0])["shown"] is None:
+                database.execute("DELETE FROM released WHERE id = ?", (identity,))
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
         """A transaction: all of it is written, or nothing."""

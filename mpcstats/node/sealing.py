@@ -18,7 +18,7 @@ from mpcstats.study.spec import canonical_json
 from mpcstats.transport.journal import Journal
 from mpcstats.transport.journaled import JournaledChannel
 
-__all__ = ["LedgerOfRun", "Phase", "SealedRun", "check_sealed", "seal", "sealed_run"]
+__all__ = ["LedgerOfRun", "Phase", "SealedRun", "check_sealed", "seal", "sealed_run", "withdraw"]
 
 Phase = Literal["whole", "compute", "release"]
 """All at once; up to the first result; from the journal of that, and on."""
@@ -168,3 +168,19 @@ def check_sealed(journal: Journal, party: str) -> None:
     if journal.noted(_RELEASING) is None:
         journal.note(_RELEASING, b"")
         journal.seal()
+
+
+def withdraw(journal: Journal, ledger: ReleaseLedger | None, study_digest: bytes) -> bool:
+    """Forget a computed run that is never to be released: its journal, and its entry in the ledger of released counts.
+
+    Returns
+    -------
+    bool
+        Whether the entry went, too. It stays where this party has once begun to release: shares of results may have
+        left then. Before that no honest party sent any, because a release begins with word of all parties.
+    """
+    untouched = journal.noted(_RELEASING) is None
+    if untouched and ledger is not None:
+        ledger.withdraw(study_digest.hex())
+    journal.discard()
+    return untouched

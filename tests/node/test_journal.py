@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -229,6 +231,28 @@ def test_a_discarded_journal_is_gone(tmp_path: Path) -> None:
         journal.note("more", b"")
     assert opened(path, KEY, RUN).seed != seed
     journal.discard()
+
+
+def test_a_journal_that_cannot_be_read_can_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.journal"
+    for _ in range(2):
+        journal = opened(path, KEY, RUN)
+        journal.note(secrets.token_hex(4), b"")
+        journal.close()
+    broken = bytearray(path.read_bytes())
+    broken[70] ^= 1
+    path.write_bytes(broken)
+    with pytest.raises(JournalMismatch):
+        opened(path, KEY, RUN)
+    left = tmp_path / "copy"
+    os.link(path, left)  # what a file system may keep
+    FileJournal.remove(path)
+    assert not path.exists()
+    salts = [broken[at + len(module._MAGIC) : end] for at, end in records(bytes(broken)) if end - at == module._HEADER]
+    assert len(salts) == 2
+    assert not any(salt in left.read_bytes() for salt in salts)
+    FileJournal.remove(path)
+    FileJournal.remove(tmp_path / "nowhere" / "run.journal")
 
 
 def test_a_folder_that_cannot_be_written_is_a_setting(tmp_path: Path) -> None:

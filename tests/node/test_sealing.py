@@ -15,7 +15,7 @@ from mpcstats.field import M61
 from mpcstats.node.analyses import counts as node_counts
 from mpcstats.node.journal import FileJournal
 from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.sealing import SealedRun
+from mpcstats.node.sealing import SealedRun, withdraw
 from mpcstats.runtime import Sealed, Session, open_declared, open_declared_bits, open_to
 from mpcstats.runtime.lanes import side_by_side
 from mpcstats.runtime.shared import BooleanShared, Shared
@@ -291,6 +291,29 @@ def test_the_same_request_again_is_sealed_and_released(tmp_path: Path) -> None:
     phases(again, books, journals, "compute")
     released = phases(again, books, journals, "release")
     assert released[0].tables["counts"].equals(first[0].tables["counts"])
+    assert [len(book) for book in entries(books)] == [1] * 3
+
+
+def test_a_run_that_is_never_released_leaves_nothing(tmp_path: Path) -> None:
+    books, journals = ledgers(tmp_path), fresh()
+    phases(EVERYBODY, books, journals, "compute")
+    assert all(withdraw(journal, books[name], EVERYBODY.study) for name, journal in zip(NAMES, journals, strict=True))
+    assert entries(books) == [[]] * 3
+    assert all(journal.seed == b"" for journal in journals)
+    assert isinstance(phases(NEARLY, books, fresh(), "whole")[0], Outcome)
+
+
+def test_what_may_have_been_released_stays_in_the_ledger(tmp_path: Path) -> None:
+    books, journals = ledgers(tmp_path), fresh()
+    phases(EVERYBODY, books, journals, "compute")
+    attempts = Attempts(NAMES)
+    attempts.attempt(EVERYBODY.part(journals, "release", ledger=books), 2, 12)
+    assert not any(withdraw(journals[k], books[name], EVERYBODY.study) for k, name in enumerate(NAMES))
+    assert [len(book) for book in entries(books)] == [1] * 3
+    # nor does anybody take out a completed one
+    books, journals = ledgers(tmp_path / "other"), fresh()
+    phases(EVERYBODY, books, journals, "whole")
+    books["alpha"].withdraw(EVERYBODY.study.hex())
     assert [len(book) for book in entries(books)] == [1] * 3
 
 
