@@ -68,8 +68,9 @@ class JournaledChannel:
         channel: Channel,
         journal: Journal,
         binding: bytes,
-        attempt: bytes = b"",
         peers: Sequence[int] | None = None,
+        *,
+        attempt: bytes = b"",
     ) -> AsyncIterator[Self]:
         """Begin, or go on with, the run of a journal; `channel` stays open afterwards.
 
@@ -77,10 +78,10 @@ class JournaledChannel:
         ----------
         binding : 32 bytes
             Names the run, e.g. the study digest. The same at all parties and in all attempts.
-        attempt : bytes
-            What this attempt is for; the same at all parties.
         peers : sequence of int, optional
             Parties to which `channel` leads; default all others.
+        attempt : bytes
+            What this attempt is for; the same at all parties.
 
         Raises
         ------

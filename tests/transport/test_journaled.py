@@ -16,11 +16,13 @@ from mpcstats.protocols import at_least, multiply, sum_of_inputs
 from mpcstats.runtime import Session, Shared, agree_on_keys, confirm, local, open_declared
 from mpcstats.runtime.mpyc import run_mpyc
 from mpcstats.sharing.committee import Committee
-from mpcstats.testing.attempts import Attempts, Killed
+from mpcstats.testing.attempts import Attempts, Killed, MortalChannel
 from mpcstats.transport.channel import Channel
 from mpcstats.transport.journal import Journal, MemoryJournal
 from mpcstats.transport.journaled import FIRST_STEP, JournaledChannel
 from mpcstats.transport.memory import MemoryNetwork
+from tests.transport.nodes import running_parties
+from tests.transport.test_grpc_channel import in_session
 
 NAMES = ("alpha", "beta", "gamma")
 STUDY = hashlib.sha256(b"study").digest()
@@ -243,3 +245,37 @@ def test_programs_under_mpyc_are_replayed() -> None:
     assert attempts.attempt(part) == [36] * 3
     assert attempts.ambiguous == []
     assert len(attempts.wire) > 60
+
+
+async def test_over_real_connections(keys: Any) -> None:
+    """Mutual TLS on loopback: a party dies, all go on over new connections, and part."""
+    journals, deaths = fresh(), [20]
+
+    async def program(channel: Any) -> Any:
+        mortal = MortalChannel(channel, deaths.pop() if channel.index == 2 and deaths else None)
+        try:
+            async with JournaledChannel.attach(mortal, journals[channel.index - 1], STUDY) as journaled:
+                session = Session(journaled, Committee(3, 1), None)  # type: ignore[arg-type]
+                await agree_on_keys(session, STUDY, journals[channel.index - 1].seed)
+                result = await large_program(session, channel.index)
+                return result, await journaled.part(STUDY)
+        except Exception as error:
+            await channel.abort(error)
+            raise
+
+    async with running_parties(keys) as parties:
+        broken = await in_session(parties, program)
+        assert isinstance(broken[1], Killed)
+        assert all(isinstance(error, MpcStatsError | Killed) for error in broken)
+        for _ in range(2):
+            whole = await in_session(parties, program)
+            assert [result for result, _ in whole] == [[0, 18]] * 3
+            assert [len(told) for _, told in whole] == [2] * 3
+
+
+async def large_program(session: Session, own: int) -> list[int]:
+    """Messages of many frames before those of `program`."""
+    size = 1 << 18
+    shared = await sum_of_inputs(session, M61, M61.from_int64(np.full(size, own)), (1, 2, 3), (size,))
+    await multiply(session, shared, shared)
+    return await program(session, own)
