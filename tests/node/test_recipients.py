@@ -21,12 +21,12 @@ from mpcstats.runtime.shared import BooleanShared, Shared
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import ANALYSES, parse_spec
-from mpcstats.testing.attempts import Attempts
+from mpcstats.testing.attempts import Attempts, Killed
 from mpcstats.testing.network import run_parties
 from mpcstats.transport.journaled import FIRST_STEP
 from mpcstats.transport.memory import Message
 from tests.node.cases import CASES, NAMES, parties_of
-from tests.node.test_sealing import COUNT, fresh
+from tests.node.test_sealing import COUNT, fresh, steps
 
 TO_SOME = {name for name, case in CASES.items() if can_open_to_some(parse_spec(case.request), case.rules)}
 
@@ -160,3 +160,44 @@ def test_only_recipients_compare_values() -> None:
     with pytest.raises(Divergence, match="other values"):
         run_parties(committee, lambda s: program(s, 1))
     assert run_parties(committee, lambda s: program(s, 3))[2] == [0, 0, 0]
+
+
+# --- with parties that do not compute -------------------------------------------------------------------------------
+
+FIVE = replace(
+    COUNT,
+    tables={**COUNT.tables, "delta": pd.DataFrame({"age": np.arange(40, 80), "sex": ["M"] * 40}), "epsilon": None},
+)
+GUESTS: dict[str, Any] = {"committee": Committee(3, 1)}
+
+
+@pytest.mark.parametrize("recipients", [(2, 5), (1,), (4,), (1, 2, 3, 4, 5)])
+def test_guests_may_be_recipients_or_not(recipients: tuple[int, ...]) -> None:
+    attempts, journals = Attempts(tuple(FIVE.tables)), fresh(5)
+    computed = attempts.attempt(FIVE.part(journals, "compute", **GUESTS))
+    assert {run.before for run in computed} == {"counts"}
+    counts = set(steps(attempts))
+    found = attempts.attempt(FIVE.part(journals, "release", recipients=recipients, **GUESTS))
+    for number, outcome in enumerate(found, 1):
+        if number in recipients:
+            assert outcome.tables["counts"]["count"].tolist() == [20, 60]
+        else:
+            assert outcome is None
+    # shares of results are the messages of the first step behind the seal
+    first = min(steps(attempts))
+    assert first > max(counts)
+    told = {m.receiver for m in attempts.seen if m.step == first + FIRST_STEP}
+    assert told == set(recipients)
+    assert attempts.ambiguous == []
+
+
+@pytest.mark.parametrize("victim", [3, 5])
+def test_a_guest_or_member_may_die_while_results_are_released_to_some(victim: int) -> None:
+    for at in (2, 9, 12):
+        attempts, journals = Attempts(tuple(FIVE.tables)), fresh(5)
+        attempts.attempt(FIVE.part(journals, "compute", **GUESTS))
+        broken = attempts.attempt(FIVE.part(journals, "release", recipients=(2, 4), **GUESTS), victim, at)
+        assert isinstance(broken[victim - 1], Killed)
+        found = attempts.attempt(FIVE.part(journals, "release", recipients=(2, 4), **GUESTS))
+        assert [outcome is None for outcome in found] == [True, False, True, False, True]
+        assert attempts.ambiguous == []
