@@ -11,6 +11,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mpcstats.errors import ConfigurationError, DisclosureRefused, ProtocolError, SpecError, TransportError
 from mpcstats.node.analyses import Run, can_open_to_some, node_analysis_of
@@ -199,8 +200,9 @@ async def _take_part(
     run = Run(session, spec, plan, contribution, dealers, ruling, variants, results, own_scratch)
     entry, notes = None, list[str]()
     # where small counts may leave, there is nothing to protect by comparing
-    if ledger is not None and analysis.released is not None and rules.minimum_count > 1:
-        new = await _entry(analysis.released, run, data_parties, people, study_digest)
+    released = analysis.released if rules.minimum_count > 1 else None
+    if ledger is not None and released is not None and released.leaves(spec, plan, ruling):
+        new = await _entry(released, run, data_parties, people, study_digest)
         entry, notes = await compare_and_remember(session, ledger, new, dealers, rules)
     outcome = await _computed(analysis, run, study_digest, sealing)
     if isinstance(outcome, SealedRun):
@@ -235,6 +237,13 @@ async def _computed(
     if sealing:
         return sealed_run(session, study_digest, None)
     return None if session.blind else outcome
+    await confirm(session)
+    account = await _account(session, rules, rules_owner, study_digest)
+    if ledger is not None and entry is not None and released is not None:
+        complete(ledger, entry, released.shown(plan, outcome).tolist())
+        outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
+    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
+    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
 
 
 async def _entry(
@@ -262,8 +271,15 @@ async def _entry(
         dataset=run.spec.dataset,
         request=request_digest(run.spec, run.plan, run.ruling.rules, data_parties),
         parties=data_parties,
-        release=Release(tuple(len(np.unique(family)) for family in sets), overlapping),
+        release=Release(tuple(len(np.unique(family)) for family in sets), overlapping, sums=_sums(sets)),
         own=own,
+    )
+
+
+def _sums(sets: NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """Margins, and the cells that they count."""
+    return tuple(
+        (int(margin), tuple(map(int, sets[0][family == margin]))) for family in sets[1:] for margin in np.unique(family)
     )
 
 

@@ -12,6 +12,8 @@ people: each e is in that union or not, on its own. If this is 1 to k - 1, then 
 of 1 to k - 1. If it is 0 or at least k, then no other union does: another choice differs from an exact one by sets of G
 as a whole, which have k people or more. So one number for each set and family speaks for all pairs, unions and
 complements. It is taken for new sets against earlier families, and for earlier sets against new families.
+
+Sets of several requests together, with any coefficients, are the matter of `mpcstats.stats.spans`.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.stats.cell_release import judge_cells
 from mpcstats.stats.contributions import Contribution
 from mpcstats.stats.disclosure import require_all
+from mpcstats.stats.spans import Question, unsupported
+from mpcstats.stats.witnesses import Incidence
 from mpcstats.types import DisclosureRules
 
 __all__ = ["MOST_PAIRS", "Members", "Release", "check_differences"]
@@ -56,11 +60,14 @@ class Release:
         A person can be in several sets of a family. Unions of sets are then checked as though nobody was.
     shown : tuple of bool, or None
         Which sets were released; None if that is not known: those that the thresholds allow.
+    sums : tuple of (set, parts)
+        Sets that are the sum of others: margins of a table.
     """
 
     sizes: tuple[int, ...]
     overlapping: bool = False
     shown: tuple[bool, ...] | None = None
+    sums: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     @property
     def sets(self) -> int:
@@ -92,7 +99,7 @@ async def check_differences(
     dealers: tuple[int, ...],
     rules: DisclosureRules,
 ) -> None:
-    """Refuse a release that differs by 1 to `minimum_count` - 1 people from earlier ones.
+    """Refuse a release that differs by 1 to `minimum_count` - 1 people from earlier ones, alone or combined.
 
     Parameters
     ----------
@@ -113,9 +120,9 @@ async def check_differences(
     Only sets that are released count: earlier ones that were, new ones that will be. Unless the rules allow
     `small_remainders`, differences must hold for what is left without any one party's people, too.
 
-    Reveals one bit, `differences`: whether there is a difference that is too small; not where, nor how large. Nothing
-    without earlier releases. About 50 rounds with three parties under `standard`, whatever the number of pairs up to
-    2^14; about 10 more for each further block of so many. At most 2^21 pairs.
+    Reveals one bit, `differences`: whether there is a difference that is too small, or may be; not where, nor how
+    large. Nothing without earlier releases. About 80 rounds with three parties under `standard`, whatever the number
+    of pairs up to 2^14; about 10 more for each further block of so many. At most 2^21 pairs.
     """
     minimum = rules.minimum_count
     if minimum <= 1 or not any(release.sets if release.shown is None else any(release.shown) for release in earlier):
@@ -132,17 +139,22 @@ async def check_differences(
     left_out = (None, *(dealers if not rules.small_remainders and len(dealers) > 1 else ()))
     check = _Check(session, ours, theirs, dealers, left_out, rules)
     numbers = await local(session, _local, ours, theirs, own, own_earlier)
-    small = await check.small_differences(numbers)
+    found = await check.small_differences(numbers)
+    question = _question(new, ours, theirs, minimum, left_out, dealers)
+    people = await local(session, _incidence, ours, theirs, own, own_earlier)
+    doubtful = await unsupported(
+        session, question, people, found.visible, found.present, found.apart, found.whole_apart
+    )
     session.openings.declare(
         "differences", 1, "0 where this and earlier releases differ by too few people", decision=True
     )
-    any_small = await at_least(session, small.sum().reshape(1), 1)
+    any_small = await at_least(session, (found.small.sum() + doubtful.reshape(doubtful.size).sum()).reshape(1), 1)
     await require_all(
         session,
         (-any_small).plus_int(1),
         "differences",
-        f"this request and earlier ones that were released differ by fewer than {minimum} people: both together would "
-        "tell about them",
+        f"this request and earlier ones that were released differ by fewer than {minimum} people, or may do so when "
+        "several are added and subtracted: all together would tell about them",
         "ask for a group that differs by more people from earlier ones, or repeat an earlier request as it was",
     )
 
@@ -215,6 +227,24 @@ def _layout(releases: Sequence[Release]) -> _Layout:
     return _Layout(tuple(columns), tuple(unions_of), tuple(families), wholes, target, np.concatenate(known))
 
 
+def _question(
+    new: Release,
+    ours: _Layout,
+    theirs: _Layout,
+    minimum: int,
+    left_out: tuple[int | None, ...],
+    dealers: tuple[int, ...],
+) -> Question:
+    known = [np.array([c]) for c in np.flatnonzero(theirs.known)]
+    cells = {int(c) for members, union in theirs.families if len(members) > 1 for c in members}
+    wholes = [members for members in theirs.wholes.values() if theirs.known[members].all()]
+    # those that are likely to be combined stand last
+    units = [unit for unit in known if int(unit[0]) in cells] + [unit for unit in known if int(unit[0]) not in cells]
+    disjoint = len(new.sizes) == 1 and not new.overlapping
+    sums = () if new.overlapping else new.sums
+    return Question(theirs.sets, ours.sets, (*units, *wholes), disjoint, sums, minimum, left_out, dealers)
+
+
 # --- in the clear, at one site --------------------------------------------------------------------------------------
 
 
@@ -255,6 +285,23 @@ def _local(ours: _Layout, theirs: _Layout, own: Members | None, own_earlier: Seq
     return _Local(counted, np.bincount(mine["column"], minlength=ours.columns).astype(np.int64), old, both)
 
 
+def _incidence(
+    ours: _Layout, theirs: _Layout, own: Members | None, own_earlier: Sequence[Members | None]
+) -> Incidence | None:
+    """Who is in which set at this site; without unions."""
+    if own is None:
+        return None
+    frames = [_in_columns(theirs, number, members) for number, members in enumerate(own_earlier) if members is not None]
+    frames = [frame[frame["column"] < theirs.sets] for frame in frames]
+    mine = _in_columns(ours, 0, own)
+    mine = mine[mine["column"] < ours.sets].assign(column=lambda frame: frame["column"] + theirs.sets)
+    pairs = pd.concat([*frames, mine]).drop_duplicates()
+    person, keys = pd.factorize(pairs["key"].to_numpy(dtype=np.uint64))
+    return Incidence(
+        len(keys), person.astype(np.int64), pairs["column"].to_numpy(dtype=np.int64), theirs.sets, ours.sets
+    )
+
+
 def _in_columns(layout: _Layout, number: int, members: Members) -> pd.DataFrame:
     """Each person once in each column it is in."""
     column = layout.column[number][members.sets]
@@ -270,6 +317,27 @@ def _in_columns(layout: _Layout, number: int, members: Members) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
+class _Found:
+    """Attributes
+    ----------
+    small : Shared (numbers,)
+        1 for each set and family, and each party left out, that differ by 1 to k - 1 people.
+    apart : Shared (families, parties left out, new sets)
+        0 where a new set is a union of sets of an earlier family; without overlapping ones.
+    whole_apart : Shared (families, parties left out)
+        0 where all new sets together are.
+    visible, present : Shared (new sets,)
+        1 for those that will be released; sites with people in each.
+    """
+
+    small: Shared
+    apart: Shared
+    whole_apart: Shared
+    visible: Shared
+    present: Shared
+
+
+@dataclass(frozen=True)
 class _Check:
     session: Session
     ours: _Layout
@@ -278,8 +346,8 @@ class _Check:
     left_out: tuple[int | None, ...]
     rules: DisclosureRules
 
-    async def small_differences(self, local: _Local | None) -> Shared:
-        """1 for each set and family, and each party left out, that differ by 1 to k - 1 people. Flat."""
+    async def small_differences(self, local: _Local | None) -> _Found:
+        """Sets and families that differ by 1 to k - 1 people, and new sets that differ from a family by nobody."""
         k, ours, theirs = self.rules.minimum_count, self.ours, self.theirs
         new_visible, old_visible = await self._visible(local)
         common, to_new, to_old = await self._compared(local)
@@ -300,7 +368,23 @@ class _Check:
             differ.append((inside + rests[1][:, :, number] + old_hidden)[:, old_ends])
         people = concatenate([part.reshape(part.size) for part in differ])
         reached = await at_least(self.session, concatenate([people.plus_int(-1), people.plus_int(-k)]), 0)
-        return reached[: people.size] - reached[people.size :]
+        apart, whole = self._apart(reached[: people.size])
+        return _Found(reached[: people.size] - reached[people.size :], apart, whole, new_visible, new_present)
+
+    def _apart(self, differs: Shared) -> tuple[Shared, Shared]:
+        """Of `_Found`, from what `small_differences` tried."""
+        views, ends, sets = len(self.left_out), int(self.ours.target.sum()), self.ours.sets
+        one_family = len(self.ours.families) == 1 and ends > sets
+        each, whole = [], []
+        for number, (members, union) in enumerate(self.theirs.families):
+            if len(members) > 1 and union not in self.theirs.wholes:
+                continue  # people in several of its sets: their sum is another function than their union
+            part = differs[number * views * ends : (number + 1) * views * ends].reshape(views, ends)
+            each.append(part[:, :sets].reshape(1, views, sets))
+            whole.append(
+                part[:, -1].reshape(1, views) if one_family else part[:, 0].times_int(0).plus_int(1).reshape(1, views)
+            )
+        return concatenate(each), concatenate(whole)
 
     async def _visible(self, local: _Local | None) -> tuple[Shared, Shared]:
         """1 for new sets that will be released; and for earlier ones that were, or were if the thresholds allow it."""

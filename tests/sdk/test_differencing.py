@@ -171,3 +171,38 @@ def test_open_rules_compare_nothing() -> None:
         runs = [consortium.count(where=where).run for where in (None, "age < 69", "age < 68")]
     assert {run["rounds"] for run in runs} == {runs[0]["rounds"]}
     assert all([entry["name"] for entry in run["opened"]] == ["counts"] for run in runs)
+
+
+def test_the_table_of_a_test_counts_as_released() -> None:
+    frame = pd.DataFrame({"sex": ["F", "M"] * 60, "stage": ["a", "b", "c"] * 40, "age": [40] * 119 + [70]})
+    with ms.local(split(frame, 3), policy=SMALL, dictionary=DICTIONARY) as consortium:
+        assert consortium.chi_square("sex", "stage").outcome.values["mode"] == "table"
+        with pytest.raises(DisclosureRefused, match="fewer than 4 people"):
+            consortium.count(where="age < 70")
+        with pytest.raises(DisclosureRefused, match="fewer than 4 people"):
+            consortium.fisher("sex", "stage", where="age < 70")
+        assert consortium.crosstab("sex", "stage").outcome.tables["cells"]["count"].sum() == 120
+
+
+def test_a_test_that_opens_no_counts_leaves_nothing_behind() -> None:
+    rounded = Policy.model_validate(
+        {"disclosure": {"minimum_count": 4, "rounding_base": 5, "minimum_parties": 2, "small_remainders": True}}
+    )
+    frame = pd.DataFrame({"sex": ["F", "M"] * 60, "stage": ["a", "b", "c"] * 40, "age": [40] * 119 + [70]})
+    with ms.local(split(frame, 3), policy=rounded, dictionary=DICTIONARY) as consortium:
+        assert consortium.chi_square("sex", "stage").outcome.values["mode"] == "statistic"
+        with pytest.raises(DisclosureRefused, match="rounded"):
+            consortium.fisher("sex", "stage")
+        nearly = consortium.count(where="age < 70")
+        assert [entry["name"] for entry in nearly.run["opened"]] == ["counts"]
+
+
+def test_a_total_of_requests_and_few_more_is_refused() -> None:
+    frame = pd.DataFrame({"age": [40] * 30 + [50] * 30 + [60] * 30 + [65] * 2 + [69] * 20})
+    with ms.local(split(frame, 3), policy=SMALL, dictionary=DICTIONARY) as consortium:
+        for age in (40, 50, 60):
+            consortium.count(where=f"age == {age}")
+        assert consortium.count(where="age <= 60").to_frame()["count"].tolist() == [90]
+        with pytest.raises(DisclosureRefused, match="added and subtracted"):
+            consortium.count(where="age <= 65")
+        assert consortium.count(where="age == 40 or age >= 65").to_frame()["count"].tolist() == [52]

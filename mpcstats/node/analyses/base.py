@@ -61,6 +61,11 @@ def usual_kappa(_spec: AnalysisSpec, _plan: Plan, _sites: int) -> int:
     return KAPPA
 
 
+def always(_spec: AnalysisSpec, _plan: Plan, _ruling: Ruling) -> bool:
+    """Counts leave, whatever is asked."""
+    return True
+
+
 @dataclass(frozen=True)
 class Run(Generic[S, P, C]):
     """What one run of an analysis has at one party.
@@ -106,11 +111,15 @@ class ReleasedCells(Generic[S, P]):
         Who is in which cell.
     shown : function (plan, outcome) -> bool (sets,)
         Which numbers were released.
+    leaves : function (spec, plan, ruling) -> bool
+        Whether counts of cells leave in this very request. Raises what the request would be refused with before
+        anything is opened: what is not released is not remembered.
     """
 
     sets: Callable[[P], NDArray[np.int64]]
     people: Callable[[S, P, Records, Dictionary, str], Snapshot]
     shown: Callable[[P, Outcome], NDArray[np.bool_]]
+    leaves: Callable[[S, P, Ruling], bool] = always
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from mpcstats.node.analyses.base import NodeAnalysis, Run
-from mpcstats.node.cells import cell_counts
+import numpy as np
+from numpy.typing import NDArray
+
+from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run
+from mpcstats.node.cells import cell_counts, cell_people
 from mpcstats.node.datasource import Records
+from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions.table_test import TableTestContribution, TableTestPlan
+from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.joint_table_test import joint_table_test
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.table_statistic import table_or_statistic
 from mpcstats.study.analyses.table_test import TableTestSpec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.types import DisclosureRules
@@ -33,3 +39,31 @@ def _to_some(spec: TableTestSpec, rules: DisclosureRules) -> bool:
 
 
 NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run, to_some=_to_some),)
+
+
+def _sets(plan: TableTestPlan) -> NDArray[np.int64]:
+    return np.arange(np.prod(plan.shape, dtype=np.int64)).reshape(1, -1)
+
+
+def _people(spec: TableTestSpec, plan: TableTestPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
+    return cell_people(records, dictionary, spec.where, plan.names, plan.levels, party)
+
+
+def _shown(plan: TableTestPlan, _outcome: Outcome) -> NDArray[np.bool_]:
+    # a test of a table with hidden cells is refused after the others were opened: that entry is never completed
+    return np.ones(np.prod(plan.shape, dtype=np.int64), np.bool_)
+
+
+def _leaves(spec: TableTestSpec, plan: TableTestPlan, ruling: Ruling) -> bool:
+    return table_or_statistic(plan.test, spec.mode, ruling) == "table"
+
+
+NODE_ANALYSES = (
+    NodeAnalysis(
+        TableTestSpec,
+        TableTestContribution,
+        _prepare,
+        _run,
+        released=ReleasedCells(_sets, _people, _shown, _leaves),
+    ),
+)
