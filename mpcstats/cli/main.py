@@ -24,6 +24,7 @@ _COMMANDS = {
     "inbox": ("mpcstats.cli.inbox", "inbox"),
     "result": ("mpcstats.cli.result", "app"),
     "run": ("mpcstats.cli.run", "app"),
+    "ledger": ("mpcstats.cli.ledger", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
 }
 

@@ -22,7 +22,7 @@ from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.planning import where_columns
 from mpcstats.study.values import as_text
 
-__all__ = ["cell_counts", "cell_people"]
+__all__ = ["cell_counts", "cell_people", "table_digest"]
 
 
 def cell_counts(
@@ -113,7 +113,7 @@ def cell_people(
         once = pd.DataFrame({"cell": cell, "key": keys}).drop_duplicates()
         cell, keys = once["cell"].to_numpy(dtype=np.int64), once["key"].to_numpy(dtype=np.uint64)
     keyed_by = " ".join(columns) if columns else ROWS
-    return Snapshot(Members(keys, cell), keyed_by, _content(records.source), dictionary.unit_of_count is not None)
+    return Snapshot(Members(keys, cell), keyed_by, table_digest(records.source), dictionary.unit_of_count is not None)
 
 
 def _cells_of_rows(
@@ -142,7 +142,7 @@ def _key(parts: tuple[str, ...]) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def _content(source: pd.DataFrame | ParquetTable) -> str:
+def table_digest(source: pd.DataFrame | ParquetTable) -> str:
     """A digest of a table: whether it is the one of an earlier release."""
     if isinstance(source, ParquetTable):
         source.check_unchanged()

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,13 @@ import numpy as np
 from mpcstats.errors import ConfigurationError
 from mpcstats.stats.differencing import Members, Release
 
-__all__ = ["ROWS", "Entry", "ReleaseLedger", "Snapshot"]
+__all__ = ["FORGOTTEN", "ROWS", "Entry", "ReleaseLedger", "Snapshot"]
 
 ROWS = "rows"
 """People are known by the number of their row, which holds for one state of the table only."""
+
+FORGOTTEN = "rows of a table that is gone"
+"""Who the people were was deleted: no later table can be compared."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS released (
@@ -120,6 +123,38 @@ class ReleaseLedger:
             rows = database.execute(query + "ORDER BY number", (dataset,)).fetchall()
         return [self._entry(row) for row in rows]
 
+    def datasets(self) -> list[str]:
+        """Data sets with releases."""
+        with self._connected() as database:
+            rows = database.execute("SELECT DISTINCT dataset FROM released ORDER BY dataset").fetchall()
+        return [name for (name,) in rows]
+
+    def prune(self, dataset: str, content: str) -> int:
+        """Delete who was in releases that know people by rows of another table than this one; how many these are.
+
+        The entries themselves stay: other parties remember them, too. They could not be compared any more, unless the
+        table of then came back.
+        """
+        gone = [
+            entry
+            for entry in self.entries(dataset)
+            if entry.own is not None and entry.own.keyed_by == ROWS and entry.own.content != content
+        ]
+        nobody = Members(np.zeros(0, np.uint64), np.zeros(0, np.int64))
+        with self._connected() as database:
+            for entry in gone:
+                assert entry.own is not None
+                row = _row(replace(entry, own=replace(entry.own, members=nobody, keyed_by=FORGOTTEN)))
+                database.execute(
+                    "UPDATE released SET keyed_by = ?, people = ?, digest = ? WHERE id = ?",
+                    (row[3], row[5], row[6], entry.id),
+                )
+        if gone and self._memory is None:
+            # what was deleted must not be readable in free pages of the file
+            with self._opened() as database:
+                database.execute("VACUUM")
+        return len(gone)
+
     def begin(self, entry: Entry) -> None:
         """Keep a release that is about to be opened.
 
@@ -158,14 +193,19 @@ class ReleaseLedger:
                     self._memory.execute(_SCHEMA)
                     yield self._memory
                 return
-            assert self._path is not None
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            with contextlib.closing(sqlite3.connect(self._path)) as database, database:
+            with self._opened() as database, database:
                 database.execute(_SCHEMA)
                 yield database
         except (sqlite3.Error, OSError) as error:
             raise self._broken(str(error)) from None
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        assert self._path is not None
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+        with contextlib.closing(sqlite3.connect(self._path)) as database:
+            yield database
 
     def _entry(self, row: tuple[str, str, str, str | None, str | None, bytes | None, str]) -> Entry:
         identity, dataset, public, keyed_by, snapshot, people, digest = row
