@@ -271,7 +271,12 @@ async def _entry(
         dataset=run.spec.dataset,
         request=request_digest(run.spec, run.plan, run.ruling.rules, data_parties),
         parties=data_parties,
-        release=Release(tuple(len(np.unique(family)) for family in sets), overlapping, sums=_sums(sets)),
+        release=Release(
+            tuple(len(np.unique(family)) for family in sets),
+            overlapping,
+            axes=released.axes(run.plan),
+            sums=_sums(sets),
+        ),
         own=own,
     )
 

@@ -213,7 +213,9 @@ class ReleaseLedger:
             if _digest(row[:6]) != digest:
                 raise ValueError("an entry is not as it was written")
             plain = json.loads(public)
-            release = Release(tuple(plain["sizes"]), plain["overlapping"], _shown(plain["shown"]))
+            release = Release(
+                tuple(plain["sizes"]), plain["overlapping"], _shown(plain["shown"]), tuple(plain.get("axes", ()))
+            )
             own = None
             if keyed_by is not None and snapshot is not None and people is not None:
                 own = Snapshot(_members(people), keyed_by, snapshot)
@@ -236,6 +238,7 @@ def _row(entry: Entry) -> tuple[str, str, str, str | None, str | None, bytes | N
         "parties": list(entry.parties),
         "sizes": list(release.sizes),
         "overlapping": release.overlapping,
+        "axes": list(release.axes),
         "shown": None if release.shown is None else "".join("01"[shown] for shown in release.shown),
     }
     own = (None, None, None) if entry.own is None else (entry.own.keyed_by, entry.own.content, _packed(entry.own))

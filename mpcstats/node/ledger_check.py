@@ -118,6 +118,7 @@ async def _tell(session: Session, own: list[Entry], new: Entry) -> tuple[dict[in
             "parties": list(known.parties),
             "sizes": list(known.release.sizes),
             "overlapping": known.release.overlapping,
+            "axes": list(known.release.axes),
             "shown": None if known.release.shown is None else "".join("01"[bit] for bit in known.release.shown),
             "relation": _relation(known.own, new.own),
         }
@@ -156,11 +157,12 @@ def _parsed(data: bytes, sender: str) -> list[dict[str, Any]]:
         for known in entries:
             shown = known["shown"]
             fine = (
-                set(known) == {"id", "request", "parties", "sizes", "overlapping", "shown", "relation"}
+                set(known) == {"id", "request", "parties", "sizes", "overlapping", "axes", "shown", "relation"}
                 and all(isinstance(known[name], str) for name in ("id", "request"))
                 and all(isinstance(name, str) for name in known["parties"])
                 and all(isinstance(size, int) and 0 < size < 1 << 29 for size in known["sizes"])
                 and isinstance(known["overlapping"], bool)
+                and all(isinstance(levels, int) and 0 < levels < 1 << 29 for levels in known["axes"])
                 and (shown is None or (len(shown) == sum(known["sizes"]) and set(shown) <= {"0", "1"}))
                 and known["relation"] in range(4)
             )
@@ -178,7 +180,7 @@ def _merged(session: Session, told: dict[int, list[dict[str, Any]]], own: list[E
     for j in sorted(told):
         for known in told[j]:
             first = merged.setdefault(known["id"], {**known, "relations": {}})
-            for name in ("request", "parties", "sizes", "overlapping"):
+            for name in ("request", "parties", "sizes", "overlapping", "axes"):
                 if first[name] != known[name]:
                     raise Divergence("remembers an earlier release as another one", party=session.name(j))
             if first["shown"] is None:
@@ -191,6 +193,5 @@ def _merged(session: Session, told: dict[int, list[dict[str, Any]]], own: list[E
 
 def _release(known: dict[str, Any]) -> Release:
     shown = known["shown"]
-    return Release(
-        tuple(known["sizes"]), known["overlapping"], None if shown is None else tuple(bit == "1" for bit in shown)
-    )
+    visible = None if shown is None else tuple(bit == "1" for bit in shown)
+    return Release(tuple(known["sizes"]), known["overlapping"], visible, tuple(known["axes"]))

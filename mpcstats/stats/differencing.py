@@ -18,6 +18,8 @@ Sets of several requests together, with any coefficients, are the matter of `mpc
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -44,6 +46,9 @@ Numbers = NDArray[np.int64]
 MOST_PAIRS = 1 << 21
 """Pairs of a new and an earlier set in one check."""
 
+_MOST_LINES = 1 << 10
+"""Of one table."""
+
 _BLOCK = 1 << 14
 """Pairs that are compared at once."""
 
@@ -60,6 +65,9 @@ class Release:
         A person can be in several sets of a family. Unions of sets are then checked as though nobody was.
     shown : tuple of bool, or None
         Which sets were released; None if that is not known: those that the thresholds allow.
+    axes : tuple of int
+        Levels of each column, where the first family is a table of so many cells; its lines are sums that others may
+        ask for, too.
     sums : tuple of (set, parts)
         Sets that are the sum of others: margins of a table.
     """
@@ -67,6 +75,7 @@ class Release:
     sizes: tuple[int, ...]
     overlapping: bool = False
     shown: tuple[bool, ...] | None = None
+    axes: tuple[int, ...] = ()
     sums: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
     @property
@@ -121,7 +130,7 @@ async def check_differences(
     `small_remainders`, differences must hold for what is left without any one party's people, too.
 
     Reveals one bit, `differences`: whether there is a difference that is too small, or may be; not where, nor how
-    large. Nothing without earlier releases. About 80 rounds with three parties under `standard`, whatever the number
+    large. Nothing without earlier releases. About 95 rounds with three parties under `standard`, whatever the number
     of pairs up to 2^14; about 10 more for each further block of so many. At most 2^21 pairs.
     """
     minimum = rules.minimum_count
@@ -140,11 +149,10 @@ async def check_differences(
     check = _Check(session, ours, theirs, dealers, left_out, rules)
     numbers = await local(session, _local, ours, theirs, own, own_earlier)
     found = await check.small_differences(numbers)
-    question = _question(new, ours, theirs, minimum, left_out, dealers)
+    lines = [line for number, release in enumerate(earlier) for line in _lines(release, theirs.column[number])]
+    question = _question(new, ours, theirs, lines, minimum, left_out, dealers)
     people = await local(session, _incidence, ours, theirs, own, own_earlier)
-    doubtful = await unsupported(
-        session, question, people, found.visible, found.present, found.apart, found.whole_apart
-    )
+    doubtful = await unsupported(session, question, people, found.visible, found.apart)
     session.openings.declare(
         "differences", 1, "0 where this and earlier releases differ by too few people", decision=True
     )
@@ -231,18 +239,34 @@ def _question(
     new: Release,
     ours: _Layout,
     theirs: _Layout,
+    lines: list[Numbers],
     minimum: int,
     left_out: tuple[int | None, ...],
     dealers: tuple[int, ...],
 ) -> Question:
     known = [np.array([c]) for c in np.flatnonzero(theirs.known)]
-    cells = {int(c) for members, union in theirs.families if len(members) > 1 for c in members}
+    in_tables = {int(c) for members, union in theirs.families if len(members) > 1 for c in members}
     wholes = [members for members in theirs.wholes.values() if theirs.known[members].all()]
     # those that are likely to be combined stand last
-    units = [unit for unit in known if int(unit[0]) in cells] + [unit for unit in known if int(unit[0]) not in cells]
-    disjoint = len(new.sizes) == 1 and not new.overlapping
+    units = [unit for unit in known if int(unit[0]) in in_tables]
+    units += [*lines, *(unit for unit in known if int(unit[0]) not in in_tables)]
+    cells = 0 if new.overlapping else new.sizes[0]
     sums = () if new.overlapping else new.sums
-    return Question(theirs.sets, ours.sets, (*units, *wholes), disjoint, sums, minimum, left_out, dealers)
+    return Question(theirs.sets, ours.sets, (*units, *wholes), cells, sums, minimum, left_out, dealers)
+
+
+def _lines(release: Release, column: Numbers) -> list[Numbers]:
+    """The released cells of each line of a table, of every choice of its columns."""
+    axes = release.axes
+    if release.overlapping or release.shown is None or len(axes) < 2 or math.prod(axes) != release.sizes[0]:
+        return []
+    cells, lines = column[: release.sizes[0]].reshape(axes), []
+    for kept in range(1, len(axes)):
+        for chosen in itertools.combinations(range(len(axes)), kept):
+            size = math.prod(axes[a] for a in chosen)
+            flat = np.moveaxis(cells, chosen, range(kept)).reshape(size, -1)
+            lines += [line[line >= 0] for line in flat if (line >= 0).sum() > 1]
+    return lines[:_MOST_LINES]
 
 
 # --- in the clear, at one site --------------------------------------------------------------------------------------
@@ -324,17 +348,13 @@ class _Found:
         1 for each set and family, and each party left out, that differ by 1 to k - 1 people.
     apart : Shared (families, parties left out, new sets)
         0 where a new set is a union of sets of an earlier family; without overlapping ones.
-    whole_apart : Shared (families, parties left out)
-        0 where all new sets together are.
-    visible, present : Shared (new sets,)
-        1 for those that will be released; sites with people in each.
+    visible : Shared (new sets,)
+        1 for those that will be released.
     """
 
     small: Shared
     apart: Shared
-    whole_apart: Shared
     visible: Shared
-    present: Shared
 
 
 @dataclass(frozen=True)
@@ -368,23 +388,19 @@ class _Check:
             differ.append((inside + rests[1][:, :, number] + old_hidden)[:, old_ends])
         people = concatenate([part.reshape(part.size) for part in differ])
         reached = await at_least(self.session, concatenate([people.plus_int(-1), people.plus_int(-k)]), 0)
-        apart, whole = self._apart(reached[: people.size])
-        return _Found(reached[: people.size] - reached[people.size :], apart, whole, new_visible, new_present)
+        small = reached[: people.size] - reached[people.size :]
+        return _Found(small, self._apart(reached[: people.size]), new_visible)
 
-    def _apart(self, differs: Shared) -> tuple[Shared, Shared]:
+    def _apart(self, differs: Shared) -> Shared:
         """Of `_Found`, from what `small_differences` tried."""
         views, ends, sets = len(self.left_out), int(self.ours.target.sum()), self.ours.sets
-        one_family = len(self.ours.families) == 1 and ends > sets
-        each, whole = [], []
+        each = []
         for number, (members, union) in enumerate(self.theirs.families):
             if len(members) > 1 and union not in self.theirs.wholes:
                 continue  # people in several of its sets: their sum is another function than their union
             part = differs[number * views * ends : (number + 1) * views * ends].reshape(views, ends)
             each.append(part[:, :sets].reshape(1, views, sets))
-            whole.append(
-                part[:, -1].reshape(1, views) if one_family else part[:, 0].times_int(0).plus_int(1).reshape(1, views)
-            )
-        return concatenate(each), concatenate(whole)
+        return concatenate(each)
 
     async def _visible(self, local: _Local | None) -> tuple[Shared, Shared]:
         """1 for new sets that will be released; and for earlier ones that were, or were if the thresholds allow it."""

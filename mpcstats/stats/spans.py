@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.field import M61
-from mpcstats.protocols import at_least, deal, equal_zero, multiply
+from mpcstats.protocols import at_least, deal, equal_zero, inner_product, multiply
 from mpcstats.protocols.normalise import product_trees
 from mpcstats.runtime import Session, Shared, concatenate, local
 from mpcstats.stats.witnesses import Candidates, Incidence, candidates, equal_to_candidates, lower_bounds
@@ -31,6 +31,9 @@ Words = NDArray[np.uint64]
 
 _MOST_PRODUCTS = 1 << 14
 """Candidates for all new sets and parties left out together."""
+
+_MOST_UNIONS = 1 << 16
+"""Likewise, as unions of new sets."""
 
 _MOST_ALLOCATED = 256
 """New sets of one request for which witnesses in hidden ones are counted."""
@@ -46,8 +49,8 @@ class Question:
         Sets. Earlier ones are those that were released, or may have been.
     units : tuple of int64
         Sums of earlier numbers that are certainly known: sets, and all sets of a family.
-    disjoint : bool
-        No person is in two of the new sets.
+    cells : int
+        So many of the new sets, the first ones, have nobody in common.
     sums : tuple of (set, parts)
         New sets that are the sum of other new ones.
     minimum : int
@@ -59,7 +62,7 @@ class Question:
     earlier: int
     new: int
     units: tuple[Numbers, ...]
-    disjoint: bool
+    cells: int
     sums: tuple[tuple[int, tuple[int, ...]], ...]
     minimum: int
     left_out: tuple[int | None, ...]
@@ -68,17 +71,22 @@ class Question:
     @property
     def allocate(self) -> bool:
         """Whether witnesses in hidden sets are counted."""
-        return self.disjoint and 1 < self.new <= _MOST_ALLOCATED
+        return self.cells == self.new and 1 < self.new <= _MOST_ALLOCATED
 
     @property
-    def targets(self) -> int:
-        """Each new set alone, and each but the first together with all before it."""
-        return 2 * self.new - 1
+    def several(self) -> int:
+        """New sets that are looked for in unions; one alone needs no union."""
+        return self.cells if self.cells > 1 else 0
 
     @property
     def combined(self) -> Candidates:
-        """What targets may be equal to."""
-        return candidates(len(self.units), max(16, _MOST_PRODUCTS // (len(self.left_out) * self.targets)))
+        """What new sets may be equal to."""
+        return candidates(len(self.units), max(16, _MOST_PRODUCTS // (len(self.left_out) * self.new)))
+
+    @property
+    def unions(self) -> Candidates:
+        """What may be a union of new sets."""
+        return candidates(len(self.units), max(16, _MOST_UNIONS // (len(self.left_out) * max(1, self.cells))))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -90,13 +98,23 @@ class Span:
     whole : int64 (new,)
     hidden : int64 (new, new)
         As of `lower_bounds`.
-    differs : bool (targets, candidates)
-        Where a target is not equal to a candidate among this site's people.
+    some : bool (new,)
+        Whether anybody is in it.
+    differs : bool (new, candidates)
+        Where a new set is not equal to a candidate among this site's people.
+    broken : bool (unions,)
+        Candidates that are no union of new sets here.
+    inside, outside : bool (unions, cells)
+        New sets with people here that are in such a candidate, and that are not.
     """
 
     whole: Numbers
     hidden: Numbers
+    some: NDArray[np.bool_]
     differs: NDArray[np.bool_]
+    broken: NDArray[np.bool_]
+    inside: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
 
 
 def answers(question: Question, sets: Incidence, weights: Words, people: Words) -> Span:
@@ -109,14 +127,38 @@ def answers(question: Question, sets: Incidence, weights: Words, people: Words) 
         Random.
     """
     whole, hidden = lower_bounds(sets, question.minimum, weights, question.allocate)
-    sums = np.zeros((sets.earlier + sets.new, people.shape[1]), np.uint64)
-    np.add.at(sums, sets.column, people[sets.person])
-    units = np.zeros((len(question.units), people.shape[1]), np.uint64)
+    cells = question.several
+    new = sets.column - sets.earlier
+    # the cell of each person; people in none come last
+    place = np.full(sets.people, cells, np.int64)
+    in_cell = (new >= 0) & (new < cells)
+    place[sets.person[in_cell]] = new[in_cell]
+    # sums of random words of the people of each cell in each set
+    sums = np.zeros((cells + 1, sets.earlier + sets.new, people.shape[1]), np.uint64)
+    np.add.at(sums, (place[sets.person], sets.column), people[sets.person])
+    units = np.zeros((len(question.units), cells + 1, people.shape[1]), np.uint64)
     for number, unit in enumerate(question.units):
-        units[number] = sums[unit].sum(0)
-    alone = sums[sets.earlier :]
-    targets = np.concatenate([alone, np.cumsum(alone, axis=0)[1:]])
-    return Span(whole, hidden, ~equal_to_candidates(targets, units, question.combined))
+        units[number] = sums[:, unit].sum(1)
+    alone = sums[:, sets.earlier :].sum(0)
+    some = np.bincount(new[new >= 0], minlength=sets.new) > 0
+    differs = ~equal_to_candidates(alone, units.sum(1), question.combined)
+    return Span(whole, hidden, some, differs, *_unions(question, some, units, alone))
+
+
+def _unions(
+    question: Question, some: NDArray[np.bool_], units: Words, alone: Words
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether candidates are 1 or 0 at all people of a cell, and 0 at others."""
+    cells, number = question.several, question.unions.number if question.several else 0
+    broken = np.zeros(number, np.bool_)
+    inside, outside = np.zeros((number, cells), np.bool_), np.zeros((number, cells), np.bool_)
+    for cell in np.flatnonzero(some[:cells]):
+        ends = np.stack([np.zeros_like(alone[cell]), alone[cell]])
+        outside[:, cell], inside[:, cell] = equal_to_candidates(ends, units[:, cell], question.unions)
+        broken |= ~(outside[:, cell] | inside[:, cell])
+    if cells:
+        broken |= ~equal_to_candidates(np.zeros_like(alone[:1]), units[:, cells], question.unions)[0]
+    return broken, inside, outside
 
 
 async def unsupported(
@@ -124,9 +166,7 @@ async def unsupported(
     question: Question,
     sets: Incidence | None,
     visible: Shared,
-    present: Shared,
     apart: Shared,
-    whole_apart: Shared,
 ) -> Shared:
     """1 for each new set that is released without being far from all combinations, or equal to one.
 
@@ -134,12 +174,10 @@ async def unsupported(
     ----------
     sets : Incidence or None
         This party's people; None without data.
-    visible, present : Shared (new,)
-        1 for sets that will be released; sites with people in each.
+    visible : Shared (new,)
+        1 for sets that will be released.
     apart : Shared (families, parties left out, new)
         0 where a set is known to be a union of sets of an earlier family.
-    whole_apart : Shared (families, parties left out)
-        0 where all new sets together are one.
 
     Returns
     -------
@@ -156,28 +194,72 @@ async def unsupported(
         weights, words = random.words(q.earlier + q.new), random.words(2 * sets.people).reshape(-1, 2)
         found = await local(session, answers, q, sets, weights, words)
         own = M61.from_int64(np.concatenate([part.reshape(-1) for part in _dealt(q, found)]).astype(np.int64))
-    pairs, number = new * new if q.allocate else 0, q.combined.number
-    dealt = await deal(session, M61, own, q.dealers, (new + pairs + q.targets * number,))
-    seen = _without_each(q, dealt)
+    sizes = _sizes(q)
+    dealt = await deal(session, M61, own, q.dealers, (sum(sizes),))
+    seen, ends = _without_each(q, dealt), np.cumsum(sizes)
+    parts = [seen[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    far, hidden, some, differs, broken, inside, outside = parts
     closed = (-visible).plus_int(1)
-    far = seen[:, :new]
-    if pairs:
-        further = seen[:, new : new + pairs].reshape(views, new, new)
-        unseen = await multiply(session, further, closed.reshape(1, 1, new))
+    if q.allocate:
+        unseen = await multiply(session, hidden.reshape(views, new, new), closed.reshape(1, 1, new))
         far = far + unseen.sum(2)
-    # a table with margins of all people hides further cells where one is below the threshold, empty ones included
-    people = closed if q.sums else await multiply(session, closed, present)
-    tests = [far.plus_int(-q.minimum).reshape(views * new), *_hidden_before(people, new), *_hidden_parts(people, q)]
-    reached = await at_least(session, concatenate([tests[0], *(test.plus_int(-1) for test in tests[1:])]), 0)
-    near = (-reached[: views * new]).plus_int(1).reshape(views, new)
-    # sets before, or parts, that stay hidden with people in them
-    incomplete = reached[views * new :]
-    differ = seen[:, new + pairs :].reshape(views, q.targets, number)
-    return await _conclude(session, q, visible, near, incomplete, differ, apart, whole_apart)
+    (product,) = await product_trees(session, [_first(differs.reshape(views, new, q.combined.number), 2)])
+    (families,) = await product_trees(session, [apart])
+    last, factors = None, [families, _row(visible, views)]
+    if q.several:
+        last = await _last_of_unions(session, q, closed, broken, inside, outside)
+        factors.append(last)
+    tests = [far.plus_int(-q.minimum).reshape(views * new)]
+    if q.sums:
+        # a table with margins of all people hides further cells where one is below the threshold, empty ones included
+        tests += [closed[list(cells)].sum().reshape(1).plus_int(-1) for _, cells in q.sums]
+    reached = await at_least(session, concatenate(tests), 0)
+    factors.append((-reached[: views * new]).plus_int(1).reshape(views, new))
+    if q.sums:
+        factors.append(_with(_ones(families), q, reached[views * new :]))
+    unequal = await equal_zero(session, concatenate([product, some.reshape(views, new)]))
+    factors += [(-unequal[:views]).plus_int(1), (-unequal[views:]).plus_int(1)]
+    (result,) = await product_trees(session, [concatenate([factor.reshape(1, views, new) for factor in factors])])
+    return result
 
 
 def _dealt(question: Question, found: Span) -> list[NDArray[np.int64] | NDArray[np.bool_]]:
-    return [found.whole, *([found.hidden] if question.allocate else []), found.differs]
+    hidden = found.hidden if question.allocate else np.zeros(0, np.int64)
+    return [found.whole, hidden, found.some, found.differs, found.broken, found.inside, found.outside]
+
+
+def _sizes(q: Question) -> list[int]:
+    unions = q.unions.number if q.several else 0
+    pairs = q.new * q.new if q.allocate else 0
+    return [q.new, pairs, q.new, q.new * q.combined.number, unions, unions * q.several, unions * q.several]
+
+
+async def _last_of_unions(
+    session: Session, q: Question, closed: Shared, broken: Shared, inside: Shared, outside: Shared
+) -> Shared:
+    """0 for each new set that is the last one of a candidate which is a union of released new sets; else 1.
+
+    It follows from the candidate and the sets before it.
+    """
+    views, unions, cells = len(q.left_out), q.unions.number, q.several
+    inside, outside = inside.reshape(views, unions, cells), outside.reshape(views, unions, cells)
+    # people of a cell on both sides, at different sites, or in a cell that is not released
+    mixed = await inner_product(session, inside, outside + _like(closed[:cells], outside))
+    wrong = (broken + mixed).reshape(views, unions, 1)
+    # and people in later cells
+    upwards = inside[:, :, ::-1].cumsum(2)[:, :, ::-1]
+    tests = concatenate([upwards - inside + _like(wrong, inside), inside])
+    zero = await equal_zero(session, tests)
+    ends = await multiply(session, zero[:views], (-zero[views:]).plus_int(1))
+    (none,) = await product_trees(session, [_first((-ends).plus_int(1), 1)])
+    if cells == q.new:
+        return none
+    return concatenate([none, _ones(none[:, :1]).reshape(views, 1)[:, np.zeros(q.new - cells, np.intp)]], axis=1)
+
+
+def _like(x: Shared, other: Shared) -> Shared:
+    """In the shape of another array."""
+    return replace(x, values=np.broadcast_to(x.values, other.shape).copy())
 
 
 def _without_each(question: Question, dealt: dict[int, Shared]) -> Shared:
@@ -187,48 +269,6 @@ def _without_each(question: Question, dealt: dict[int, Shared]) -> Shared:
         total = total + dealt[d]
     sums = [total if party is None else total - dealt[party] for party in question.left_out]
     return concatenate([part.reshape(1, part.size) for part in sums])
-
-
-def _hidden_before(people: Shared, new: int) -> list[Shared]:
-    return [people[:i].sum().reshape(1) for i in range(1, new)]
-
-
-def _hidden_parts(people: Shared, question: Question) -> list[Shared]:
-    return [people[list(parts)].sum().reshape(1) for _, parts in question.sums]
-
-
-async def _conclude(
-    session: Session,
-    q: Question,
-    visible: Shared,
-    near: Shared,
-    incomplete: Shared,
-    differ: Shared,
-    apart: Shared,
-    whole_apart: Shared,
-) -> Shared:
-    """visible, near, and different from every candidate."""
-    views, new = near.shape
-    (product,) = await product_trees(session, [_first(differ, 2)])
-    joined = concatenate([apart, whole_apart.reshape(*whole_apart.shape, 1)], axis=2)
-    (families,) = await product_trees(session, [joined])
-    of_families, of_whole = families[:, :new], families[:, new]
-    unequal = (-await equal_zero(session, product)).plus_int(1)
-    alone, together = unequal[:, :new], unequal[:, new:]
-    factors = [near, alone, of_families, _row(visible, views)]
-    if new > 1:
-        last = await multiply(session, together[:, new - 2], of_whole)
-        together = concatenate([together[:, : new - 2], last.reshape(views, 1)], axis=1)
-        # 1 - (1 - together) (1 - incomplete)
-        before = _row(incomplete[: new - 1], views)
-        both = await multiply(session, together, before)
-        open_ones = together + before - both
-        factors.append(concatenate([_ones(near[:, :1]), open_ones], axis=1))
-    if q.sums:
-        factors.append(_with(_ones(near), q, incomplete[new - 1 :]))
-    stacked = concatenate([factor.reshape(1, views, new) for factor in factors])
-    (result,) = await product_trees(session, [stacked])
-    return result
 
 
 def _first(x: Shared, axis: int) -> Shared:

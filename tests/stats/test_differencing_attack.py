@@ -19,7 +19,7 @@ from mpcstats.errors import DisclosureRefused
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.differencing import Members, Release, check_differences
-from mpcstats.stats.spans import Question, answers
+from mpcstats.stats.spans import Question, Span, answers
 from mpcstats.stats.witnesses import Incidence, candidates, lower_bounds
 from mpcstats.study.policy import Policy
 from mpcstats.testing.network import run_parties
@@ -100,27 +100,30 @@ def span_refuses(new: Count, earlier: Sequence[Count], sites: np.ndarray, rules:
         weights = rng.integers(0, 2**64, tables.shape[1], np.uint64)
         people = rng.integers(0, 2**64, (incidence.people, 2), np.uint64)
         spans.append(answers(question, incidence, weights, people))
-    families = [other for other in earlier if any(other.shown)]
-    filled = [not seen and people.any() for seen, people in zip(new.shown, new.sets(), strict=True)]
+    families = [other.released() for other in earlier if any(other.shown)]
+    closed = ~np.array(new.shown)
     for view, left_out in zip(views(sites, rules), question.left_out, strict=True):
         taking_part = [span for d, span in enumerate(spans) if d + 1 != left_out]
-        closed = ~np.array(new.shown)
         far = sum(span.whole + (span.hidden * closed * question.allocate).sum(1) for span in taking_part)
         differs = np.any([span.differs for span in taking_part], axis=0)
+        last = _last_of_unions(taking_part, closed) if new.sizes > 1 else np.zeros(1, np.bool_)
         for i, people in enumerate(new.sets()):
-            if not new.shown[i] or far[i] >= rules.minimum_count or not differs[i].all():
-                continue
-            if i and not any(filled[:i]) and not differs[new.sizes + i - 1].all():
-                continue
-            if any(_closest(people & view, [e & view for e in f.released()]) == 0 for f in families):
-                continue
-            everybody = [
-                f for f in families if _closest((new.cells >= 0) & view, [e & view for e in f.released()]) == 0
-            ]
-            if i == new.sizes - 1 and not any(filled) and everybody:
-                continue
-            return True
+            union = any(_closest(people & view, [e & view for e in family]) == 0 for family in families)
+            known = union or not differs[i].all() or not (people & view).any() or last[i]
+            if new.shown[i] and far[i] < rules.minimum_count and not known:
+                return True
     return False
+
+
+def _last_of_unions(spans: list[Span], closed: np.ndarray) -> np.ndarray:
+    """Cells that are the last of a candidate that is a union of released ones."""
+    inside, outside = (np.any([getattr(span, name) for span in spans], axis=0) for name in ("inside", "outside"))
+    good = ~np.any([span.broken for span in spans], axis=0) & ~(inside & (outside | closed)).any(1)
+    found = np.zeros(len(closed), np.bool_)
+    for union in inside[good]:
+        if union.any():
+            found[np.flatnonzero(union)[-1]] = True
+    return found
 
 
 def _question(
@@ -137,7 +140,7 @@ def _question(
             single += [number.reshape(1) for number in numbers]
     left_out = (None, *([] if rules.small_remainders else range(1, SITES + 1)))
     units = (*cells, *single, *wholes)
-    question = Question(len(columns), new.sizes, units, True, (), rules.minimum_count, left_out, (1, 2, 3))
+    question = Question(len(columns), new.sizes, units, new.sizes, (), rules.minimum_count, left_out, (1, 2, 3))
     return question, np.stack([*columns, *new.sets()]).T
 
 
@@ -347,8 +350,10 @@ def test_the_attacker_finds_what_an_integer_program_finds() -> None:
 # --- the check on shares --------------------------------------------------------------------------------------------
 
 
-def on_shares(new: Count, earlier: Sequence[Count], sites: np.ndarray, rules: DisclosureRules) -> bool:
-    """Whether the check refuses, with three parties."""
+def on_shares(
+    new: Count, earlier: Sequence[Count], sites: np.ndarray, rules: DisclosureRules, axes: tuple[int, ...] = ()
+) -> bool:
+    """Whether the check refuses, with three parties; `axes` of the earlier tables."""
 
     def people(count: Count, d: int) -> Members:
         here = np.flatnonzero((count.cells >= 0) & (sites == d))
@@ -356,7 +361,7 @@ def on_shares(new: Count, earlier: Sequence[Count], sites: np.ndarray, rules: Di
 
     async def program(session: Session) -> bool:
         d = session.index - 1
-        releases = [Release((other.sizes,), False, other.shown) for other in earlier]
+        releases = [Release((other.sizes,), False, other.shown, axes) for other in earlier]
         theirs = [people(other, d) for other in earlier]
         try:
             await check_differences(session, Release((new.sizes,)), releases, people(new, d), theirs, (1, 2, 3), rules)
@@ -403,6 +408,31 @@ def test_the_union_of_several_requests_and_few_more_is_refused() -> None:
     assert on_shares(cohort(union | few), THREE, SPREAD, STANDARD)
     # and an earlier one beside a union that the new one is part of
     assert on_shares(THREE[2], [*THREE[:2], cohort(union | few)], SPREAD, STANDARD)
+
+
+def test_cells_of_a_table_may_add_up_to_earlier_counts_unless_some_stay_hidden() -> None:
+    # everybody, the first three fifths, then all five and those in halves
+    halves = np.where(PLACE < 4, 2 * PLACE + (np.arange(300) // 30) % 2, 8)
+    whole, part = cohort(PLACE < 5), cohort(PLACE < 3)
+    for cells, sizes in ((PLACE, 5), (halves, 9)):
+        table = Count(cells, sizes, (True,) * sizes)
+        assert not on_shares(table, [whole, part], SPREAD, STANDARD)
+    # 6 people of a fifth are in a cell of their own, which is not shown
+    few = np.where((PLACE == 4) & (np.arange(300) >= 294), 5, PLACE)
+    assert on_shares(Count(few, 6, (True,) * 5 + (False,)), [whole, part], SPREAD, STANDARD)
+
+
+def test_tables_that_share_a_column_are_answered() -> None:
+    rng = np.random.default_rng(8)
+    people, one, other, shared = 3000, *rng.integers(0, 3, (2, 3000)), rng.integers(0, 4, 3000)
+    sites = rng.integers(0, SITES, people)
+    first = Count(shared * 3 + one, 12, (True,) * 12)
+    second = Count(other * 4 + shared, 12, (True,) * 12)
+    assert not on_shares(second, [first], sites, STANDARD, axes=(4, 3))
+    # one person is elsewhere: the lines differ by that
+    moved = shared.copy()
+    moved[0] = (shared[0] + 1) % 4
+    assert on_shares(Count(other * 4 + moved, 12), [first], sites, STANDARD, axes=(4, 3))
 
 
 def test_the_size_of_an_intersection_does_not_follow_from_that_of_the_union() -> None:

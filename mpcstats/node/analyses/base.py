@@ -107,6 +107,8 @@ class ReleasedCells(Generic[S, P]):
     ----------
     sets : function (plan) -> int64 (families, cells)
         Public. Each row is a family of released numbers: which of them a cell is counted in. All are numbered through.
+    axes : function (plan) -> tuple of int
+        Public. Levels of each column of the table of cells.
     people : function (spec, plan, records, dictionary, party) -> Snapshot
         Who is in which cell.
     shown : function (plan, outcome) -> bool (sets,)
@@ -117,6 +119,7 @@ class ReleasedCells(Generic[S, P]):
     """
 
     sets: Callable[[P], NDArray[np.int64]]
+    axes: Callable[[P], tuple[int, ...]]
     people: Callable[[S, P, Records, Dictionary, str], Snapshot]
     shown: Callable[[P, Outcome], NDArray[np.bool_]]
     leaves: Callable[[S, P, Ruling], bool] = always

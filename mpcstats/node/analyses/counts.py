@@ -34,6 +34,10 @@ def _sets(plan: CountPlan) -> NDArray[np.int64]:
     return np.arange(np.prod(plan.shape, dtype=np.int64)).reshape(1, -1)
 
 
+def _axes(plan: CountPlan) -> tuple[int, ...]:
+    return plan.shape
+
+
 def _people(spec: CountSpec, plan: CountPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
     return cell_people(records, dictionary, spec.where, plan.by, plan.levels, party)
 
@@ -51,4 +55,5 @@ NODE_ANALYSES = (
         released=ReleasedCells(_sets, _people, _shown),
         to_some=to_any,
     ),
+    NodeAnalysis(CountSpec, CountContribution, _prepare, _run, released=ReleasedCells(_sets, _axes, _people, _shown)),
 )

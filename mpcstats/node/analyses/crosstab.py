@@ -42,6 +42,10 @@ def _sets(plan: CrosstabPlan) -> NDArray[np.int64]:
     return np.concatenate([cells[None], margins])
 
 
+def _axes(plan: CrosstabPlan) -> tuple[int, ...]:
+    return plan.shape
+
+
 def _people(spec: CrosstabSpec, plan: CrosstabPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
     names, levels = (plan.rows, plan.columns), (plan.row_levels, plan.column_levels)
     return cell_people(records, dictionary, spec.where, names, levels, party)
@@ -66,5 +70,6 @@ NODE_ANALYSES = (
         _run,
         released=ReleasedCells(_sets, _people, _shown),
         to_some=_to_some,
+        CrosstabSpec, CrosstabContribution, _prepare, _run, released=ReleasedCells(_sets, _axes, _people, _shown)
     ),
 )

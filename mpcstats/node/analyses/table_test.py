@@ -45,6 +45,10 @@ def _sets(plan: TableTestPlan) -> NDArray[np.int64]:
     return np.arange(np.prod(plan.shape, dtype=np.int64)).reshape(1, -1)
 
 
+def _axes(plan: TableTestPlan) -> tuple[int, ...]:
+    return plan.shape
+
+
 def _people(spec: TableTestSpec, plan: TableTestPlan, records: Records, dictionary: Dictionary, party: str) -> Snapshot:
     return cell_people(records, dictionary, spec.where, plan.names, plan.levels, party)
 
@@ -64,6 +68,6 @@ NODE_ANALYSES = (
         TableTestContribution,
         _prepare,
         _run,
-        released=ReleasedCells(_sets, _people, _shown, _leaves),
+        released=ReleasedCells(_sets, _axes, _people, _shown, _leaves),
     ),
 )
