@@ -212,8 +212,8 @@ async def _take_part(
     if outcome is None:
         return None
     # what was shown to some only, the others are not told: the ledger goes by the thresholds
-    if ledger is not None and entry is not None and analysis.released is not None and recipients is None:
-        complete(ledger, entry, analysis.released.shown(plan, outcome).tolist())
+    if ledger is not None and entry is not None and released is not None and recipients is None:
+        complete(ledger, entry, released.shown(plan, outcome).tolist())
     if notes:
         outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
     account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
@@ -237,13 +237,6 @@ async def _computed(
     if sealing:
         return sealed_run(session, study_digest, None)
     return None if session.blind else outcome
-    await confirm(session)
-    account = await _account(session, rules, rules_owner, study_digest)
-    if ledger is not None and entry is not None and released is not None:
-        complete(ledger, entry, released.shown(plan, outcome).tolist())
-        outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
-    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
-    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
 
 
 async def _entry(

@@ -52,8 +52,7 @@ NODE_ANALYSES = (
         CountContribution,
         _prepare,
         _run,
-        released=ReleasedCells(_sets, _people, _shown),
+        released=ReleasedCells(_sets, _axes, _people, _shown),
         to_some=to_any,
     ),
-    NodeAnalysis(CountSpec, CountContribution, _prepare, _run, released=ReleasedCells(_sets, _axes, _people, _shown)),
 )

@@ -68,8 +68,7 @@ NODE_ANALYSES = (
         CrosstabContribution,
         _prepare,
         _run,
-        released=ReleasedCells(_sets, _people, _shown),
+        released=ReleasedCells(_sets, _axes, _people, _shown),
         to_some=_to_some,
-        CrosstabSpec, CrosstabContribution, _prepare, _run, released=ReleasedCells(_sets, _axes, _people, _shown)
     ),
 )
