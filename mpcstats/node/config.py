@@ -45,7 +45,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.node.identity import load_identity, load_signing_key
-from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster, parse_toml, read_model
+from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster
+from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.policy import Policy, load_policy
 from mpcstats.study.signing import SigningKey
 from mpcstats.transport.tls import KeyPair
@@ -154,11 +155,13 @@ class PartyDirectory:
     def __init__(self, path: Path, environment: Mapping[str, str] | None = None) -> None:
         self.path = path.absolute()
         self.config_file = self.path / "party.toml"
-        plain = parse_toml(self.config_file, hint=f"mpcstats party init {path} --name NAME")
-        self.config: PartyConfig = read_model(
-            PartyConfig,
-            _with_environment(plain, os.environ if environment is None else environment),
-            str(self.config_file),
+        plain, text = read_toml(self.config_file, hint=f"mpcstats party init {path} --name NAME")
+        given = os.environ if environment is None else environment
+        elsewhere: dict[tuple[str, ...], str] = {
+            place: f"environment variable {name}" for name, place in _ENVIRONMENT.items() if name in given
+        }
+        self.config: PartyConfig = validated(
+            PartyConfig, _with_environment(plain, given), str(self.config_file), text, elsewhere=elsewhere
         )
 
     @property

@@ -21,18 +21,18 @@ from __future__ import annotations
 
 import functools
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity import check_name, fingerprint_words, load_certificate, signing_public
 from mpcstats.node.toml_text import toml_block, toml_value
 from mpcstats.sharing.committee import DEFAULT_MEMBERS, MOST_WITHOUT_GUESTS, Committee, default_threshold
+from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.spec import digest
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
@@ -330,31 +330,21 @@ def load_roster(path: Path) -> Roster:
     ConfigurationError
         Names file and field.
     """
-    return read_model(Roster, parse_toml(path, hint="mpcstats consortium join ROSTER --party DIR"), str(path))
+    plain, text = read_toml(path, hint="mpcstats consortium join ROSTER --party DIR")
+    return read_model(Roster, plain, str(path), text)
 
 
 def load_card(path: Path) -> Card:
     """Read a party card."""
-    return read_model(Card, parse_toml(path, hint="mpcstats party card DIR > NAME.card.toml"), str(path))
+    plain, text = read_toml(path, hint="mpcstats party card DIR > NAME.card.toml")
+    return read_model(Card, plain, str(path), text)
 
 
 def parse_toml(path: Path, hint: str | None = None) -> dict[str, Any]:
     """Read a TOML file; errors name the file."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=hint) from None
-    except (ValueError, RecursionError) as error:  # what is no UTF-8, no TOML, or has a number of 5,000 digits
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+    return read_toml(path, hint)[0]
 
 
-def read_model(model: type[_Model], plain: Mapping[str, Any], source: str) -> _Model:
-    """Validate; errors name source and field, and never repeat the value."""
-    try:
-        return model.model_validate(plain)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors(include_input=False)
-        )
-        raise ConfigurationError(f"{source} is not valid: {problems}") from None
+def read_model(model: type[_Model], plain: Mapping[str, Any], source: str, text: str | None = None) -> _Model:
+    """Validate; errors name source and field (of a file's `text` the line, too), and never repeat the value."""
+    return validated(model, plain, source, text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import difflib
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,9 +11,10 @@ from typing import Any, Literal, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.errors import SpecError
+from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.spec import Level, digest
 from mpcstats.study.values import EXACT_INTEGER, Kind, as_days, as_numbers, day_of_number, kind_of, parse_day
 
@@ -184,19 +184,15 @@ class Dictionary(BaseModel):
         return f"columns: {shown or 'none'}"
 
 
-def parse_dictionary(plain: Mapping[str, Any], source: str = "dictionary") -> Dictionary:
-    """Validate a dictionary; `source` names the file in errors.
+def parse_dictionary(plain: Mapping[str, Any], source: str = "dictionary", text: str | None = None) -> Dictionary:
+    """Validate a dictionary; `source` names the file in errors, `text` (the file's) gives them lines.
 
     Raises
     ------
     ConfigurationError
         Names every field that is wrong.
     """
-    try:
-        return Dictionary.model_validate(plain)
-    except ValidationError as error:
-        problems = "; ".join(f"{_place(plain, e['loc'])}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"{source} is not a valid data dictionary: {problems}") from None
+    return validated(Dictionary, plain, source, text)
 
 
 def load_dictionary(path: Path | str) -> Dictionary:
@@ -207,11 +203,8 @@ def load_dictionary(path: Path | str) -> Dictionary:
     ConfigurationError
         The file cannot be read, or a field is wrong.
     """
-    try:
-        plain = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    return parse_dictionary(plain, str(path))
+    plain, text = read_toml(Path(path))
+    return parse_dictionary(plain, str(path), text)
 
 
 def infer_dictionary(frames: Mapping[str, pd.DataFrame], id_column: str | None = None) -> Dictionary:
@@ -361,13 +354,3 @@ def _check_levels(column: Column) -> None:
         low, high = column.range or (-EXACT_INTEGER, EXACT_INTEGER)
         if not all(low <= float(level) <= high for level in levels):
             raise ValueError(f"{column.title}: a level lies outside the range")
-
-
-def _place(plain: Mapping[str, Any], location: tuple[int | str, ...]) -> str:
-    """Path of a wrong field, columns by name where they have one."""
-    parts = [str(part) for part in location]
-    if len(location) > 1 and location[0] in {"column", "columns"} and isinstance(location[1], int):
-        column = plain[str(location[0])][location[1]]
-        if isinstance(column, dict) and isinstance(column.get("name"), str):
-            parts[1] = repr(column["name"])
-    return ".".join(parts) or "dictionary"

@@ -30,17 +30,17 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from mpcstats.errors import ConfigurationError, NotPermitted, SpecError
+from mpcstats.errors import NotPermitted, SpecError
 from mpcstats.study.analyses import ANALYSES
 from mpcstats.study.canonical import document_digest
+from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.presets import PRESETS
 from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
 
@@ -220,33 +220,15 @@ class Policy(BaseModel):
         return cls.model_validate({"extends": name})
 
 
-def parse_policy(plain: Mapping[str, Any], source: str = "policy") -> Policy:
-    """Validate a policy; `source` names the file in errors."""
-    try:
-        return Policy.model_validate(plain)
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
-        raise ConfigurationError(f"{source} is not valid: {problems}", hint=_known(error)) from None
-
-
-def _known(error: ValidationError) -> str | None:
-    """The settings there are, when one was written that does not exist."""
-    unknown = {e["loc"][:-1] for e in error.errors() if e["type"] == "extra_forbidden"}
-    known = []
-    if () in unknown:
-        known.append(f"settings: {', '.join(Policy.model_fields)}")
-    if ("disclosure",) in unknown:
-        known.append(f"settings of [disclosure]: {', '.join(_Disclosure.model_fields)}")
-    return "; ".join(known) or None
+def parse_policy(plain: Mapping[str, Any], source: str = "policy", text: str | None = None) -> Policy:
+    """Validate a policy; `source` names the file in errors, `text` (the file's) gives them lines."""
+    return validated(Policy, plain, source, text)
 
 
 def load_policy(path: Path) -> Policy:
     """Read `policy.toml`."""
-    try:
-        plain = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}") from None
-    return parse_policy(plain, str(path))
+    plain, text = read_toml(path)
+    return parse_policy(plain, str(path), text)
 
 
 def strictest(rules: Mapping[str, DisclosureRules]) -> tuple[DisclosureRules, dict[str, str]]:

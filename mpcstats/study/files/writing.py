@@ -1,0 +1,84 @@
+"""Writing TOML: the files that mpcstats makes, and templates with a comment over each field."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mpcstats.errors import SpecError
+
+__all__ = ["comment", "toml_of", "toml_scalar"]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_WIDE = 110
+
+
+def toml_of(plain: Mapping[str, Any]) -> str:
+    """A document of mappings, lists, texts, numbers, truth values and dates; None is left out.
+
+    Lists of mappings become arrays of tables, and what is read back is the same.
+
+    Raises
+    ------
+    SpecError
+        It holds something else.
+    """
+    return "\n".join(_table(plain, ())) + "\n"
+
+
+def toml_scalar(value: Any) -> str:
+    """One value on one line."""
+    if isinstance(value, bool | int | float):
+        return _number(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Sequence):
+        inside = [toml_scalar(part) for part in value]
+        line = f"[{', '.join(inside)}]"
+        return line if len(line) <= _WIDE or len(inside) < 2 else "[\n  " + ",\n  ".join(inside) + ",\n]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(key)} = {toml_scalar(part)}" for key, part in value.items() if part is not None)
+        return f"{{ {', '.join(pairs)} }}"
+    raise SpecError(f"{type(value).__name__} cannot be written as TOML")
+
+
+def _number(value: bool | int | float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) or math.isfinite(value):
+        return repr(value)
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+
+
+def comment(text: str, width: int = 100) -> list[str]:
+    """Lines of a comment."""
+    import textwrap
+
+    return [f"# {line}" for line in textwrap.wrap(" ".join(text.split()), width)]
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else toml_scalar(name)
+
+
+def _table(plain: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    """Scalars first, then tables below."""
+    lines, below = [], []
+    for name, value in plain.items():
+        if value is None:
+            continue
+        inner = (*path, name)
+        if isinstance(value, Mapping):
+            below += ["", f"[{'.'.join(map(_key, inner))}]", *_table(value, inner)]
+        elif isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
+            for part in value:
+                below += ["", f"[[{'.'.join(map(_key, inner))}]]", *_table(part, inner)]
+        else:
+            lines.append(f"{_key(name)} = {toml_scalar(value)}")
+    return lines + below
