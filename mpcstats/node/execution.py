@@ -80,6 +80,8 @@ async def execute(
         This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
     approved : Manifest, optional
         What the approvals of the study cover; a run that would open more ends before that.
+    observe : function of Session, optional
+        Given the session before its first round, for whoever wants its accounts even of a run that is refused.
     phase : "whole", "compute" or "release"
         All at once; up to the first result, which stays closed; or what `compute` left, on other connections, with the
         same arguments. The same at all parties.
@@ -167,6 +169,7 @@ async def _take_part(
     ledger: ReleaseLedger | None = None,
     people: Callable[[], Snapshot] | None = None,
     approved: Manifest | None = None,
+    observe: Callable[[Session], None] | None = None,
     seed: bytes | None = None,
     sealing: bool = False,
     recipients: tuple[int, ...] | None = None,
@@ -192,6 +195,8 @@ async def _take_part(
         seal=sealing,
         recipients=recipients,
     )
+    if observe is not None:
+        observe(session)
     started = time.monotonic()
     await agree_on_keys(session, study_digest, seed)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
