@@ -26,6 +26,7 @@ _COMMANDS = {
     "run": ("mpcstats.cli.run", "app"),
     "ledger": ("mpcstats.cli.ledger", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
+    "schema": ("mpcstats.cli.schema", "schema"),
 }
 
 

@@ -15,6 +15,7 @@ from mpcstats.node.ledger import Entry as LedgerEntry
 from mpcstats.node.rehearsal import ROWS, Rehearsal, rehearse
 from mpcstats.node.rehearsed_costs import more_rounds
 from mpcstats.node.steering import Limit, depends_on, limit_of, more_bytes
+from mpcstats.sharing.committee import Committee
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.differencing import Release
 from mpcstats.study.dictionary import Dictionary
@@ -45,7 +46,7 @@ def plan_study(
     rules: DisclosureRules,
     owners: Mapping[str, str],
     *,
-    threshold: int | None = None,
+    committee: Committee | None = None,
     rows: int = ROWS,
     recipients: Sequence[str] = (),
     earlier: Sequence[LedgerEntry] = (),
@@ -57,7 +58,7 @@ def plan_study(
 
     Parameters
     ----------
-    spec, dictionary, variants, parties, data_parties, rules, owners, threshold, earlier
+    spec, dictionary, variants, parties, data_parties, rules, owners, committee, earlier
         See `rehearse`.
     rows : int
         People of each party that are expected, about; rounds and bytes follow it where opened numbers of people decide.
@@ -89,7 +90,7 @@ def plan_study(
             dictionary,
             some,
             *company,
-            threshold=threshold,
+            committee=committee,
             rows=people,
             earlier=(*earlier, probe) if thin else earlier,
             seed=seed,
@@ -186,7 +187,7 @@ def _plan(
         bytes_at_most=sent,
         depends_on=steered,
         masked_openings=main.masked_openings,
-        kappa_total=_kappa(spec, public, main),
+        kappa_total=_kappa(spec, public, len(data_parties), main),
         compute_seconds=main.seconds / len(parties),
         round_trip_ms=round_trip_ms,
         megabits=megabits,
@@ -194,11 +195,11 @@ def _plan(
     )
 
 
-def _kappa(spec: AnalysisSpec, public: Plan, main: Rehearsal) -> float | None:
+def _kappa(spec: AnalysisSpec, public: Plan, sites: int, main: Rehearsal) -> float | None:
     """Bits left after all bounded masks, with the width that the whole plan has."""
     if not main.masked_openings:
         return None
-    return node_analysis_of(spec).kappa(spec, public) - math.log2(main.masked_openings)
+    return node_analysis_of(spec).kappa(spec, public, sites) - math.log2(main.masked_openings)
 
 
 def _limit(entry: Mapping[str, Any], spec: AnalysisSpec, public: Plan) -> Limit:

@@ -28,6 +28,7 @@ from mpcstats.node.plan_codec import plan_to_plain
 from mpcstats.node.preparation import people_of, prepare
 from mpcstats.node.rehearsed_costs import Moment, record
 from mpcstats.runtime import Session
+from mpcstats.sharing.committee import Committee
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.differencing import Members
 from mpcstats.stats.outcome import Outcome
@@ -97,7 +98,7 @@ def rehearse(
     rules: DisclosureRules,
     owners: Mapping[str, str],
     *,
-    threshold: int | None = None,
+    committee: Committee | None = None,
     rows: int = ROWS,
     earlier: Sequence[Entry] = (),
     seed: str = "rehearsal",
@@ -117,7 +118,8 @@ def rehearse(
         Those with data.
     rules, owners
         The rules in force, and whose they are.
-    threshold : int, optional
+    committee : Committee, optional
+        The first m parties compute; see `execute`.
     rows : int
         Dummy people of each party with data, if the request has room for so many. What is sent depends on it only where
         records are shared one by one.
@@ -148,7 +150,7 @@ def rehearse(
     for name, records in sites.items():
         own[name] = prepare(spec, plan, records, dictionary, name)
         people[name] = people_of(spec, plan, records, dictionary, name)
-    company = _Company(spec, plan, tuple(parties), tuple(data_parties), rules, dict(owners), threshold, variants, tell)
+    company = _Company(spec, plan, tuple(parties), tuple(data_parties), rules, dict(owners), committee, variants, tell)
     started = time.monotonic()
     ended, sessions, moments = _in_thread(company.run(own, people, _ledgers(parties, earlier, people)))
     named = {company.parties[i - 1]: each for i, each in moments.items()}
@@ -198,7 +200,7 @@ class _Company:
     data_parties: tuple[str, ...]
     rules: DisclosureRules
     owners: dict[str, str]
-    threshold: int | None
+    committee: Committee | None
     variants: pd.DataFrame | None
     progress: Callable[[str], None]
 
@@ -234,7 +236,7 @@ class _Company:
                     rules_owner=self.owners,
                     variants=self.variants,
                     progress=self.progress if index == 1 else (lambda text: None),
-                    threshold=self.threshold,
+                    committee=self.committee,
                     ledger=ledgers[name],
                     people=people.get(name),
                     observe=lambda session: watch(index, session),

@@ -110,13 +110,15 @@ class Site:
         SpecError
             It does not fit, or this party has no data set of this name.
         """
-        dataset = self._dataset(spec)
-        source = _source(spec, dataset)
+        return _plan(spec, load_dictionary(self._dataset(spec).dictionary), self.variants(spec))
+
+    def variants(self, spec: AnalysisSpec) -> pd.DataFrame | None:
+        """The public variants of a request's data set; None where it needs no genotypes."""
+        source = _source(spec, self._dataset(spec))
         if source.variants is None:
-            _, variants = load_genotypes(source, self._name, self._directory.genotype_cache)
-        else:  # how the genotypes map onto the list has no part in the plan
-            variants = read_study_list(Path(source.variants), self._name).variants
-        return _plan(spec, load_dictionary(dataset.dictionary), variants)
+            return load_genotypes(source, self._name, self._directory.genotype_cache)[1]
+        # how the genotypes map onto the list has no part in the plan
+        return read_study_list(Path(source.variants), self._name).variants
 
     def prepare(self, spec: AnalysisSpec, proposed: Plan, snapshot: Path | None = None) -> Prepared:
         """Read this party's data and form its contribution.

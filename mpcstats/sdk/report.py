@@ -123,7 +123,7 @@ def _part(number: int, section: Section) -> dict[str, Any]:
 def _figures(result: Result, p_text: str | None) -> dict[str, Figure]:
     if p_text and isinstance(result, KaplanMeierResult):
         return {"plot": cast("Figure", result.plot(p_text=p_text))}
-    return result.figures()
+    return result.marked_figures()
 
 
 def _data_uri(figure: Figure) -> str:

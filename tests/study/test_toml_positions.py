@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.study.files.positions import line_of, lines_of
-from mpcstats.study.files.writing import toml_of
+from mpcstats.study.files.writing import toml_scalar
 
 TEXT = '''# a comment with = and [brackets]
 id = "a # b"
@@ -87,6 +87,23 @@ def test_the_nearest_table_stands_for_what_is_not_there() -> None:
     assert line_of(TEXT, ("column", 1, "levels")) == 24
     assert line_of(TEXT, ("nowhere",)) is None
     assert line_of("x = [", ("x",)) is None
+
+
+def toml_of(document: dict[str, Any], path: tuple[str, ...] = ()) -> str:
+    """A document with tables and arrays of tables."""
+    here = {key: value for key, value in document.items() if not tables(value)}
+    lines = [f"{toml_scalar(key)} = {toml_scalar(value)}" for key, value in here.items()]
+    for key in document.keys() - here.keys():
+        value = document[key]
+        name = ".".join(map(toml_scalar, (*path, key)))
+        for part in [value] if isinstance(value, dict) else value:
+            lines += [f"[{name}]" if isinstance(value, dict) else f"[[{name}]]", toml_of(part, (*path, key))]
+    return "\n".join(lines) + "\n"
+
+
+def tables(value: Any) -> bool:
+    several = isinstance(value, list) and bool(value) and all(isinstance(part, dict) for part in value)
+    return several or isinstance(value, dict)
 
 
 KEYS = st.text(min_size=1, max_size=6)

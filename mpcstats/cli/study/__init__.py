@@ -10,6 +10,10 @@ _HERE = "mpcstats.cli.study"
 
 app = lazy_group(
     {
+        "new": (f"{_HERE}.new", "new"),
+        "lint": (f"{_HERE}.lint", "lint"),
+        "rehearse": (f"{_HERE}.rehearse", "rehearse"),
+        "plan": (f"{_HERE}.plan", "plan"),
         "propose": (f"{_HERE}.proposing", "propose"),
         "show": (f"{_HERE}.showing", "show"),
         "diff": (f"{_HERE}.showing", "diff"),

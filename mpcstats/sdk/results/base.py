@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import pandas as pd
 
 from mpcstats.errors import SpecError
+from mpcstats.sdk.results.dummy import stamp, stamped
 from mpcstats.sdk.results.text import DIGITS, beside, html_table, print_table, run_facts, section
 from mpcstats.stats.outcome import Outcome
 
@@ -56,6 +57,19 @@ class Result:
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
+        if self.is_dummy:
+            # a picture of dummy records must say so wherever it goes
+            self.plot = stamped(self.plot)  # type: ignore[method-assign]
+
+    @property
+    def is_dummy(self) -> bool:
+        """Whether the records were made up from the data dictionary."""
+        return bool(self.outcome.run.get("dummy"))
+
+    @property
+    def heading(self) -> str:
+        """The title; of dummy records with a mark."""
+        return f"DUMMY DATA: {self.title}" if self.is_dummy else self.title
 
     @property
     def table(self) -> pd.DataFrame:
@@ -91,7 +105,7 @@ class Result:
     def summary(self) -> str:
         """Text in the layout of R or PLINK, with conventions, what was withheld, and run facts."""
         parts = [
-            self.title,
+            self.heading,
             "",
             *self._lines(),
             "",
@@ -127,6 +141,10 @@ class Result:
             return {}
         return {"plot": cast("Figure", self.plot())}
 
+    def marked_figures(self) -> dict[str, Figure]:
+        """As `figures`; of dummy records with a mark across each."""
+        return {name: stamp(figure) if self.is_dummy else figure for name, figure in self.figures().items()}
+
     def save(self, prefix: str | Path) -> list[Path]:
         """Write every table as `PREFIX.NAME.csv`, everything as `PREFIX.json`, the summary as `PREFIX.txt` and the
         plots as `PREFIX.png` or `PREFIX.NAME.png`.
@@ -148,7 +166,7 @@ class Result:
             written.append(beside(base, suffix))
             written[-1].write_text(text, encoding="utf-8")
         written += self._save_more(base)
-        figures = self.figures()
+        figures = self.marked_figures()
         for name, figure in figures.items():
             written.append(beside(base, ".png" if len(figures) == 1 else f".{name}.png"))
             figure.savefig(written[-1], dpi=200)
@@ -171,7 +189,7 @@ class Result:
             f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
             for name, text in facts
         )
-        return f"<div><h3>{escape(self.title)}</h3>{tables}<table>{rows}</table></div>"
+        return f"<div><h3>{escape(self.heading)}</h3>{tables}<table>{rows}</table></div>"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {', '.join(f'{n} {t.shape}' for n, t in self.outcome.tables.items())}>"

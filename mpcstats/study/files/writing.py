@@ -1,4 +1,4 @@
-"""Writing TOML: the files that mpcstats makes, and templates with a comment over each field."""
+"""Writing TOML: values on one line, and comments over them."""
 
 from __future__ import annotations
 
@@ -11,27 +11,20 @@ from typing import Any
 
 from mpcstats.errors import SpecError
 
-__all__ = ["comment", "toml_of", "toml_scalar"]
+__all__ = ["comment", "toml_scalar"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDE = 110
 
 
-def toml_of(plain: Mapping[str, Any]) -> str:
-    """A document of mappings, lists, texts, numbers, truth values and dates; None is left out.
-
-    Lists of mappings become arrays of tables, and what is read back is the same.
+def toml_scalar(value: Any) -> str:
+    """One value on one line; long lists on several.
 
     Raises
     ------
     SpecError
-        It holds something else.
+        It is no text, number, truth value, date, or list or mapping of them.
     """
-    return "\n".join(_table(plain, ())) + "\n"
-
-
-def toml_scalar(value: Any) -> str:
-    """One value on one line."""
     if isinstance(value, bool | int | float):
         return _number(value)
     if isinstance(value, str):
@@ -65,20 +58,3 @@ def comment(text: str, width: int = 100) -> list[str]:
 
 def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else toml_scalar(name)
-
-
-def _table(plain: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    """Scalars first, then tables below."""
-    lines, below = [], []
-    for name, value in plain.items():
-        if value is None:
-            continue
-        inner = (*path, name)
-        if isinstance(value, Mapping):
-            below += ["", f"[{'.'.join(map(_key, inner))}]", *_table(value, inner)]
-        elif isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
-            for part in value:
-                below += ["", f"[[{'.'.join(map(_key, inner))}]]", *_table(part, inner)]
-        else:
-            lines.append(f"{_key(name)} = {toml_scalar(value)}")
-    return lines + below

@@ -1,0 +1,24 @@
+"""Arguments and options of the verbs before a study is proposed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mpcstats.node.drafts import Draft
+
+__all__ = ["File", "Rows", "draft_of"]
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The study file, such as study.toml.")]
+Rows = Annotated[int, typer.Option(min=2, max=1_000_000, help="People of each party, about.")]
+
+
+def draft_of(file: Path, party: Path) -> Draft:
+    """The study of a file, at a party."""
+    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.drafts import Draft
+
+    return Draft(file, PartyDirectory(party))
