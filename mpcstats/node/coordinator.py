@@ -21,6 +21,7 @@ from mpcstats.node.failures import for_peer, from_peer_failure
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.participation import (
     RUN_ID_BYTES,
+    Ended,
     House,
     Participation,
     all_rules,
@@ -29,9 +30,7 @@ from mpcstats.node.participation import (
     study_digest,
 )
 from mpcstats.node.plan_codec import plan_to_json, plan_to_plain
-from mpcstats.node.sealing import SealedRun
 from mpcstats.stats.contributions import Plan
-from mpcstats.stats.outcome import Outcome
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.grpc_channel import SESSION_ID_BYTES
@@ -43,7 +42,6 @@ from mpcstats.wire.node_pb2_grpc import PeerStub
 __all__ = ["ECHO_SECONDS", "Errand", "coordinate"]
 
 Progress = Callable[[str], None]
-Ended = Outcome | SealedRun
 
 ECHO_SECONDS = 2.0
 """When one party fails, all others learn its name from their own streams within this time."""

@@ -14,14 +14,16 @@ import pandas as pd
 
 from mpcstats.errors import MpcStatsError, SpecError
 from mpcstats.node.config import PartyDirectory
-from mpcstats.node.governance.permit import software
+from mpcstats.node.governance.locking import make_lock
 from mpcstats.node.ledger import Entry, ReleaseLedger
 from mpcstats.node.planning import plan_study
 from mpcstats.node.rehearsal import ROWS, Rehearsal, rehearse
 from mpcstats.node.roster import Roster
 from mpcstats.node.site import Site
+from mpcstats.runtime.manifest import Manifest
 from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.files.study import Study, load_study
+from mpcstats.study.lock import Cost
 from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.study_plan import StudyPlan
 from mpcstats.study.variants import variant_digest
@@ -185,28 +187,23 @@ class Draft:
         )
 
     def lock(self, plan: StudyPlan) -> dict[str, Any]:
-        """The content of `study.lock`: what follows from the study, the known terms, the dictionary and the roster."""
-        own = self.terms[self.party]
-        releases = {terms.get("release", "manual") for terms in self.terms.values() if terms.get("rules")}
-        return {
-            "apiVersion": "mpcstats/v1",
-            "kind": "Lock",
-            "spec": self.spec.model_dump(mode="json"),
-            "plan": own["plan"],
-            "dictionary": own["dictionary"],
-            "roster": self.roster.digest.hex(),
-            "variants": "" if self.variants is None else variant_digest(self.variants),
-            "parties": list(self.roster.names),
-            "data_parties": list(self.roster.data_parties),
-            "threshold": self.roster.threshold,
-            "rules": {owner: dict(vars(rules)) for owner, rules in self.rules.items()},
-            "policies": {name: terms["policy"] for name, terms in self.terms.items() if terms.get("policy")},
-            "manifest": plan.manifest(),
-            "recipients": list(self.study.recipients_of(self.roster.names)),
-            "release": "auto" if releases == {"auto"} else "manual",
-            "cost": plan.cost(),
-            "software": software(),
-        }
+        """The content of `study.lock`: what follows from the study, all terms, the dictionary and the roster.
+
+        Raises
+        ------
+        SpecError, Divergence
+            Terms are not known, or contradict each other.
+        """
+        lock = make_lock(
+            self.spec,
+            self.roster,
+            self.terms,
+            Manifest.from_plain(plan.manifest()),
+            Cost.model_validate(plan.cost()),
+            self.study.recipients_of(self.roster.names),
+            "" if self.variants is None else variant_digest(self.variants),
+        )
+        return lock.model_dump(mode="json")
 
     # --- parts --------------------------------------------------------------------------------------------------------
 

@@ -45,9 +45,21 @@ from mpcstats.types import DisclosureRules
 from mpcstats.version import __version__
 from mpcstats.wire.node_pb2 import Accepted, Begin, Reserve
 
-__all__ = ["RUN_ID_BYTES", "House", "Participation", "all_rules", "rules_from_json", "rules_to_json", "study_digest"]
+__all__ = [
+    "RUN_ID_BYTES",
+    "Ended",
+    "House",
+    "Participation",
+    "all_rules",
+    "rules_from_json",
+    "rules_to_json",
+    "study_digest",
+]
 
 RUN_ID_BYTES = 16
+
+Ended = Outcome | SealedRun | None
+"""What a run leaves at a party: the outcome, a sealed one, or nothing where others are the recipients."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +73,7 @@ class House:
     jobs: Jobs
     limits: RunConfig
     log: Log
-    execute: Callable[..., Awaitable[Outcome | SealedRun]]
+    execute: Callable[..., Awaitable[Ended]]
     """`mpcstats.node.execution.execute`."""
     scratch: Path | None = None
     """Folder for what interrupted runs need not do again."""
@@ -179,7 +191,7 @@ class Participation:
             raise Divergence("begins another study than the one it asked for", party=self._coordinator)
         self._rules = rules
 
-    async def compute(self, request: Begin, progress: Callable[[str], None]) -> Outcome | SealedRun:
+    async def compute(self, request: Begin, progress: Callable[[str], None]) -> Ended:
         """Open the session and compute; `check_begin` comes first. A SealedRun where the result waits for release.
 
         Raises
@@ -201,7 +213,7 @@ class Participation:
             self._channel = channel
             await channel.wait_attached()
             self._log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
-            result: Outcome | SealedRun = await house.execute(
+            result: Ended = await house.execute(
                 channel,
                 spec=self._spec,
                 plan=self._prepared.plan,
@@ -218,10 +230,11 @@ class Participation:
                 ledger=house.ledger,
                 people=self._prepared.people,
                 approved=None if self.permit is None else self.permit.manifest,
+                recipients=None if self.permit is None else _numbers(house.roster, self.permit.lock.recipients),
                 phase="whole" if self.permit is None else self.permit.phase,
                 journal=journal,
             )
-        await self._note_result(result)
+        await self._note_result(request.study_digest, result)
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
         return result
@@ -258,15 +271,15 @@ class Participation:
             detail |= {"dataset": self._spec.dataset, "analysis": self._spec.type}
             await asyncio.to_thread(functools.partial(office.note_run, run, study, state, occurrence, **detail))
 
-    async def _note_result(self, result: Outcome | SealedRun) -> None:
+    async def _note_result(self, session: bytes, result: Ended) -> None:
         """Write down how the run ended; keep and tell what belongs to a study."""
         office, permit = self._house.office, self.permit
         if isinstance(result, SealedRun):
             await self._note("sealed", rounds=result.rounds, journal=result.journal)
         else:
-            await self._note("released", rounds=result.run["rounds"])
+            await self._note("released", **({} if result is None else {"rounds": result.run["rounds"]}))
         if office is not None and permit is not None:
-            await asyncio.to_thread(office.ended, permit, result)
+            await asyncio.to_thread(office.ended, permit, session, result)
 
     async def stop(self, error: MpcStatsError) -> None:
         """End a run from outside: what waits in it raises `error`, and the other parties are told."""
@@ -324,6 +337,10 @@ class Participation:
         if permit is None or office is None or permit.phase == "whole":
             return None
         return office.vault.snapshot(permit.run)
+
+
+def _numbers(roster: Roster, names: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(roster.names.index(name) + 1 for name in names)
 
 
 def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[str, DisclosureRules]:

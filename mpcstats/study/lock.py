@@ -16,6 +16,7 @@ from mpcstats.errors import SpecError
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.canonical import document_digest, normalised, parse_moment
+from mpcstats.study.files.study import parse_study
 from mpcstats.study.policy import strictest
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.types import DisclosureRules
@@ -180,6 +181,7 @@ def parse_proposal(body: Any) -> Proposal:
         raise SpecError(f"the proposal is not valid: {where}: {first['msg']}") from None
     lock = proposal.lock
     _ = lock.request, lock.reveals, lock.all_rules  # each checks itself
+    _check_agreement(proposal)
     problems = {
         "data_parties": set(lock.data_parties) <= set(lock.parties) and len(lock.data_parties) > 0,
         "rules": set(lock.data_parties) <= set(lock.rules),
@@ -189,3 +191,17 @@ def parse_proposal(body: Any) -> Proposal:
         if not fine:
             raise SpecError(f"the proposal is not valid: lock.{name} does not fit the parties")
     return proposal
+
+
+def _check_agreement(proposal: Proposal) -> None:
+    """The lock must say what the study says: people read the one, and nodes go by the other."""
+    study, lock = parse_study(proposal.study, "the proposal's study"), proposal.lock
+    for name, said, locked in (
+        ("request", study.spec.model_dump(mode="json"), lock.spec),
+        ("recipients", list(study.recipients_of(lock.parties)), list(lock.recipients)),
+    ):
+        if said != locked:
+            raise SpecError(
+                f"the {name} of the study is not the one of its lock: it was changed after it was planned",
+                hint="mpcstats study plan",
+            )

@@ -13,7 +13,11 @@ from mpcstats.cli.schema import KINDS, text_of
 from mpcstats.errors import MpcStatsError
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.drafts import Draft
+from mpcstats.node.site import Site
+from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.sandbox import make_party_directories
+from mpcstats.sdk.studies import read_proposal
+from mpcstats.study.files.study import load_study
 from mpcstats.study.lock import Lock
 from mpcstats.study.policy import Policy
 
@@ -96,7 +100,7 @@ def test_a_rehearsal_is_marked_everywhere(consortium: Path, study: Path, tmp_pat
     assert (tmp_path / "out" / "dummy.png").stat().st_size > 1000
 
 
-def test_a_plan_writes_the_lock(consortium: Path, study: Path) -> None:
+def test_a_plan_writes_the_lock(consortium: Path, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study.write_text(study.read_text().replace("# by = []", 'by = ["sex"]'))
     code, text = run("study", "plan", str(study), "--party", str(consortium / "northfield"))
     assert code == 0
@@ -104,11 +108,21 @@ def test_a_plan_writes_the_lock(consortium: Path, study: Path) -> None:
     assert "minimum_count = 11 because of northfield" in text
     assert "rounds, exactly" in text
     assert "Not known here: rules of lakeside, westbay" in text
+    assert not study.with_suffix(".lock").exists()
+    site = Site(PartyDirectory(consortium / "northfield"))
+    own = site.terms(load_study(study).spec)
+    monkeypatch.setattr(NodeClient, "govern", lambda *_, **__: {"terms": {name: dict(own) for name in PARTIES}})
+    code, text = run("study", "plan", str(study), "--party", str(consortium / "northfield"))
+    assert (code, "Not known here" in text) == (0, False)
     lock = Lock.model_validate_json(study.with_suffix(".lock").read_text())
     assert lock.request == Draft(study, PartyDirectory(consortium / "northfield")).spec
     assert lock.reveals.allows("counts", 2, "result")
     assert lock.cost.exact
-    assert set(lock.rules) == {"northfield"}
+    assert set(lock.rules) == set(PARTIES)
+    assert read_proposal(study).lock == lock
+    study.write_text(study.read_text().replace('by = ["sex"]', 'by = ["inst"]'))
+    with pytest.raises(MpcStatsError, match="changed after it was planned"):
+        read_proposal(study)
 
 
 def test_no_table_is_read(consortium: Path, study: Path) -> None:
@@ -135,14 +149,13 @@ def test_what_the_rules_refuse_has_no_lock(consortium: Path, study: Path) -> Non
 
 
 def test_the_rules_of_others_are_in_the_plan_where_they_are_known(consortium: Path, study: Path) -> None:
-    terms = {
-        "role": "data",
-        "rules": vars(Policy.preset("strict20").rules),
-        "policy": "ab" * 32,
-        "release": "manual",
-    }
+    own = Site(PartyDirectory(consortium / "northfield")).terms(load_study(study).spec)
+    terms = own | {"rules": vars(Policy.preset("strict20").rules), "policy": "ab" * 32, "release": "manual"}
     draft = Draft(study, PartyDirectory(consortium / "northfield"), {"westbay": terms})
     assert draft.unknown == ("lakeside",)
+    with pytest.raises(MpcStatsError, match="terms of lakeside are not known"):
+        draft.lock(draft.plan(rows=100))
+    draft = Draft(study, PartyDirectory(consortium / "northfield"), {"westbay": terms, "lakeside": own})
     plan = draft.plan(rows=100)
     assert plan.rules["minimum_count"] == {"value": 20, "owner": "westbay"}
     assert "minimum_count = 20 because of westbay" in plan.openings[0].rules

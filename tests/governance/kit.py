@@ -70,15 +70,26 @@ def make_proposal(client: NodeClient, spec: AnalysisSpec, manifest: Manifest, **
     """A proposal as `study plan` makes one, with a manifest given."""
     terms = client.govern("terms", spec=spec.model_dump(mode="json"))["terms"]
     roster = PartyDirectory(client.directory.path).roster()
-    lock = make_lock(spec, roster, terms, manifest, Cost(rounds=20), study.pop("recipients", ()))
+    lock = make_lock(spec, roster, terms, manifest, Cost(rounds=20), study.get("recipients", ()))
+    return Proposal(study=study_file(spec, **study), lock=lock)
+
+
+def study_file(spec: AnalysisSpec, **fields: Any) -> dict[str, Any]:
+    """The content of a study.toml."""
+    request = spec.model_dump(mode="json", exclude_defaults=True) | {"type": spec.type}
     plain = {
+        "apiVersion": "mpcstats/v1",
+        "kind": "Study",
         "id": "heart-count",
         "title": "People with heart failure",
         "principal": "anna@northfield.example",
         "purpose": "feasibility",
+        "consortium": "heart",
         "expires": "2099-01-01T00:00:00Z",
+        "data": {"dataset": request.pop("dataset", "main")},
+        "analysis": request,
     }
-    return Proposal(study=plain | study, lock=lock)
+    return plain | fields
 
 
 def propose(client: NodeClient, proposal: Proposal) -> str:

@@ -36,7 +36,7 @@ from mpcstats.study.lifecycle import StudyState, state_of
 from mpcstats.study.lock import Cost, Proposal, parse_proposal
 from mpcstats.study.policy import Policy, parse_policy
 from mpcstats.study.presets import PRESETS
-from tests.governance.kit import NAMES, count_manifest
+from tests.governance.kit import NAMES, count_manifest, study_file
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 SPEC = CountSpec(by=("sex",))
@@ -67,9 +67,8 @@ class House:
 
     def proposal(self, **study: Any) -> Proposal:
         terms = study.pop("terms", None) or self.terms()
-        lock = make_lock(SPEC, self.roster, terms, count_manifest(2), Cost(rounds=16), study.pop("recipients", ()))
-        plain = {"id": "x", "title": "X", "principal": "anna", "purpose": "p", "expires": "2027-01-01T00:00:00Z"}
-        return Proposal(study=plain | study, lock=lock)
+        lock = make_lock(SPEC, self.roster, terms, count_manifest(2), Cost(rounds=16), study.get("recipients", ()))
+        return Proposal(study=study_file(SPEC, **{"expires": "2027-01-01T00:00:00Z"} | study), lock=lock)
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +302,7 @@ def test_what_needs_nobody(analysis, auto, fine) -> None:
         ({"approval": {"people": ["a", "a"]}}, "listed twice"),
         ({"budget": {"runs_per_month": 0}}, "greater than or equal to 1"),
         ({"release": {"rule": "soon"}}, "'manual' or 'auto'"),
-        ({"colums": {}}, "settings: "),
+        ({"colums": {}}, "did you mean columns"),
     ],
 )
 def test_policies_that_are_wrong(plain, problem) -> None:
@@ -327,7 +326,8 @@ def test_malformed_proposals_name_the_field(house) -> None:
         (("study", "expires", "soon"), "expires|time"),
         (("study", "purpose", ""), "purpose"),
         (("lock", "roster", "xyz"), "lock.roster"),
-        (("lock", "recipients", ["nobody"]), "lock.recipients"),
+        (("lock", "recipients", ["westbay"]), "recipients of the study is not the one of its lock"),
+        (("study", "recipients", ["nobody"]), "no party of heart"),
         (("lock", "data_parties", ["nobody"]), "lock.data_parties"),
         (("lock", "rules", {}), "lock.rules"),
         (("lock", "manifest", [{"name": "x"}]), "manifest"),

@@ -17,8 +17,17 @@ Rows = Annotated[int, typer.Option(min=2, max=1_000_000, help="People of each pa
 
 
 def draft_of(file: Path, party: Path) -> Draft:
-    """The study of a file, at a party."""
+    """The study of a file, at a party; with the terms of the others where the node runs and can ask them."""
+    from mpcstats.errors import PartyUnreachable
     from mpcstats.node.config import PartyDirectory
     from mpcstats.node.drafts import Draft
+    from mpcstats.sdk.connect import NodeClient
 
-    return Draft(file, PartyDirectory(party))
+    draft = Draft(file, PartyDirectory(party))
+    try:
+        terms = NodeClient(party).govern("terms", spec=draft.spec.model_dump(mode="json"))["terms"]
+    except PartyUnreachable as error:
+        typer.echo(f"{error.party} {error.message}: the rules of the others are not known", err=True)
+        return draft
+    terms.pop(draft.party)
+    return Draft(file, PartyDirectory(party), terms)

@@ -28,7 +28,8 @@ def plan(
 ) -> None:
     """Show every value that a study can open, the rules that decide, and the cost; write study.lock beside the file.
 
-    Exit code 3, and no lock, where the rules refuse even dummy people.
+    Exit code 3, and no lock, where the rules refuse even dummy people; no lock, either, where the own node does not run
+    and cannot ask the other parties for their rules.
     """
     from mpcstats.cli.progress import progress_lines
     from mpcstats.sdk.studies import lock_file
@@ -43,6 +44,11 @@ def plan(
     if planned.refused:
         # nobody can approve what is not known: the openings behind the refusal
         raise typer.Exit(3)
+    if draft.unknown:
+        # a proposal states the rules of all; a lock without them would be one that nobody can approve
+        typer.echo(f"no lock was written: the rules of {', '.join(draft.unknown)} are not known", err=True)
+        typer.echo(f"next: mpcstats party start {party}, here and there, and plan again", err=True)
+        return
     lock = lock_file(file)
     lock.write_text(json.dumps(draft.lock(planned), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     typer.echo(f"wrote {lock}", err=True)

@@ -7,11 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from mpcstats.errors import Divergence, SpecError
+from mpcstats.node.analyses import can_open_to_some
 from mpcstats.node.governance.permit import software
 from mpcstats.node.roster import Roster
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.study.lock import Cost, Lock
-from mpcstats.study.policy import Policy
+from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.types import DisclosureRules
 
@@ -31,6 +32,7 @@ def make_lock(
     manifest: Manifest,
     cost: Cost,
     recipients: Sequence[str] = (),
+    variants: str = "",
 ) -> Lock:
     """Put a lock together.
 
@@ -40,6 +42,8 @@ def make_lock(
         Of all parties, see `mpcstats.node.terms`.
     recipients : sequence of party names
         Default: all.
+    variants : str
+        Digest (hex) of the list of variants; "" without.
 
     Raises
     ------
@@ -48,6 +52,12 @@ def make_lock(
     SpecError
         A recipient is no party.
     """
+    unknown = [name for name in roster.data_parties if name not in terms]
+    if unknown:
+        raise SpecError(
+            f"the terms of {', '.join(unknown)} are not known",
+            hint="mpcstats party start DIR, so that the node can ask",
+        )
     by_plan: dict[tuple[str, str], list[str]] = {}
     for name, found in terms.items():
         if found["role"] == "data":
@@ -65,6 +75,13 @@ def make_lock(
         )
     ((dictionary, plan),) = by_plan
     everybody = not recipients or set(recipients) == set(roster.names)
+    rules = all_rules_of(spec, terms)
+    if not everybody and not can_open_to_some(spec, strictest(rules)[0]):
+        raise SpecError(
+            f"recipients of {spec.type} must be all parties under these rules: intermediate values are opened to those "
+            "who compute",
+            hint="leave `recipients` out",
+        )
     automatic = all(found["release"] == "auto" for found in terms.values() if found["role"] == "data")
     return Lock(
         spec=spec.model_dump(mode="json"),
@@ -74,10 +91,11 @@ def make_lock(
         parties=roster.names,
         data_parties=roster.data_parties,
         threshold=roster.threshold,
-        rules={owner: asdict(rules) for owner, rules in all_rules_of(spec, terms).items()},
+        variants=variants,
+        rules={owner: asdict(own) for owner, own in rules.items()},
         policies={name: found["policy"] for name, found in terms.items() if found["role"] == "data"},
         manifest=manifest.to_plain(),
-        recipients=tuple(recipients) or roster.names,
+        recipients=tuple(name for name in roster.names if everybody or name in recipients),
         release="auto" if automatic and everybody else "manual",
         cost=cost,
         software=software(),

@@ -266,20 +266,19 @@ class Office:
             detail: dict[str, Any] = {} if row is None else json.loads(row.detail)
         return detail
 
-    def ended(self, permit: Permit, result: Outcome | SealedRun) -> None:
-        """A run of a study ended at this party: tell the others, and keep a result that was opened."""
-        body = {"run": permit.run, "occurrence": permit.occurrence}
+    def ended(self, permit: Permit, session: bytes, result: Outcome | SealedRun | None) -> None:
+        """A run of a study ended at this party: tell the others, and keep a result that was opened to it."""
+        body: dict[str, Any] = {"run": permit.run, "occurrence": permit.occurrence, "session": session.hex()}
         known = permit.own_run
         if isinstance(result, SealedRun):
-            session = {"session": result.study_digest, "decisions": list(result.decisions)}
-            self.desk.write("computed", permit.study, body | session)
+            self.desk.write("computed", permit.study, body | {"decisions": list(result.decisions)})
             return
-        if self.party in permit.lock.recipients:
+        if result is not None:
             self.keep_result(permit.run, result)
         if permit.phase == "whole":
-            self.desk.write("computed", permit.study, body | {"session": result.run["study_digest"]})
+            self.desk.write("computed", permit.study, body)
         if known is None or self.party not in known.opened:
-            self.desk.write("released", permit.study, body | {"session": result.run["study_digest"]})
+            self.desk.write("released", permit.study, body)
 
     def _tidy(self, study: str) -> None:
         """Delete what was kept of runs whose results are out, or will never be."""
