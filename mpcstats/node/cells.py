@@ -147,7 +147,9 @@ def table_digest(source: pd.DataFrame | ParquetTable) -> str:
     if isinstance(source, ParquetTable):
         source.check_unchanged()
         with source.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        # with another rule of consent, or other codes, the same file is another table
+        return hashlib.sha256(f"{content}\x1f{source.view}".encode()).hexdigest() if source.view else content
     total = hashlib.sha256("\x1f".join(map(str, source.columns)).encode())
     if len(source):
         total.update(pd.util.hash_pandas_object(source, index=False, categorize=False).to_numpy().tobytes())

@@ -15,7 +15,7 @@ from mpcstats.node.datasource import Records
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.values import EXACT_INTEGER, as_days, as_numbers, as_text, day_number, kind_of
 
-__all__ = ["TIME_TOLERANCE", "check_records"]
+__all__ = ["TIME_TOLERANCE", "check_records", "too_large"]
 
 _PLINK_MISSING = -9
 
@@ -82,7 +82,7 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
     known = values[~np.isnan(values)]
     if column.type == "integer":
         _refuse_rows(column, known != np.rint(known), "are no whole numbers", party)
-        _refuse_rows(column, _too_large(series, known), "are larger than 2^53", party)
+        _refuse_rows(column, too_large(series, known), "are larger than 2^53", party)
     if column.resolution is not None:
         steps = known / column.resolution
         off = np.abs(steps - np.rint(steps)) > TIME_TOLERANCE
@@ -97,7 +97,7 @@ def _checked_numbers(series: pd.Series[Any], column: Column, party: str) -> NDAr
     return values
 
 
-def _too_large(series: pd.Series[Any], known: NDArray[np.float64]) -> NDArray[np.bool_]:
+def too_large(series: pd.Series[Any], known: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Whole numbers beyond 2^53; 2^53 + 1 is 2^53 as float64, so whole numbers are compared as such."""
     if isinstance(series.dtype, np.dtype) and series.dtype.kind in "iu":
         whole = series.to_numpy()

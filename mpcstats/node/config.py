@@ -17,6 +17,16 @@
     id = "IID"                        # column of the table that identifies the rows; optional
     variants = "study.tsv"            # the study's public list of variants, the same at every party; optional
     variant_match = "position"        # or "id": genotypes of another genome build; optional
+    mapping = "mapping.toml"          # own names and codes -> the dictionary's, see mpcstats.node.mapping; optional
+
+    [datasets.main.consent]           # optional: rows without consent are left out before anything else
+    column = "research_consent"
+    allow = ["yes"]
+
+    [datasets.main.source]            # optional: where `dataset refresh` takes the table from
+    url = "postgresql://reader@db.example/cohort"    # sqlite:///FILE, duckdb:///FILE; never with a password
+    query = "sql/cohort.sql"
+    password_file = "keys/database"   # or MPCSTATS_DATABASE_PASSWORD
 
     [run]
     patience_seconds = 30             # MPCSTATS_PATIENCE_SECONDS; how long the others may be silent during a run
@@ -44,6 +54,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mpcstats.errors import ConfigurationError, SpecError
+from mpcstats.node.consent import Consent
 from mpcstats.node.identity import load_identity, load_signing_key
 from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster
 from mpcstats.study.files.reading import read_toml, validated
@@ -51,7 +62,7 @@ from mpcstats.study.policy import Policy, load_policy
 from mpcstats.study.signing import SigningKey
 from mpcstats.transport.tls import KeyPair
 
-__all__ = ["DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig"]
+__all__ = ["DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig", "SourceConfig"]
 
 # environment variable -> (section, field)
 _ENVIRONMENT = {
@@ -84,6 +95,14 @@ class NetworkConfig(_Section):
         return address
 
 
+class SourceConfig(_Section):
+    """The database that a data set's table is a snapshot of."""
+
+    url: str = Field(min_length=1, max_length=2000)
+    query: Path
+    password_file: Path | None = None
+
+
 class DatasetConfig(_Section):
     """One data set; paths as written, relative to the party's directory."""
 
@@ -93,6 +112,9 @@ class DatasetConfig(_Section):
     id: str | None = None
     variants: Path | None = None
     variant_match: Literal["position", "id"] = "position"
+    mapping: Path | None = None
+    consent: Consent | None = None
+    source: SourceConfig | None = None
 
 
 class RunConfig(_Section):
@@ -262,12 +284,12 @@ class PartyDirectory:
             raise SpecError(
                 f"there is no data set {name!r} (data sets: {known})",
                 party=self.config.name,
-                hint=f"add [datasets.{name}] to {self.config_file}",
+                hint=f"mpcstats dataset add {name} --party {self.path} --csv FILE",
             )
         plain = self.config.datasets[name]
         paths = {
             field: self.path / value
-            for field in ("table", "dictionary", "genotypes", "variants")
+            for field in ("table", "dictionary", "genotypes", "variants", "mapping")
             if (value := getattr(plain, field)) is not None
         }
         return plain.model_copy(update=paths)

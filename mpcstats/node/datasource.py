@@ -12,10 +12,13 @@ import numpy as np
 import pandas as pd
 
 from mpcstats.errors import DataError
+from mpcstats.node.consent import Consent
 from mpcstats.node.genotypes import Genotypes, open_genotypes
 from mpcstats.node.genotypes.harmonised import harmonised
 from mpcstats.node.harmonise import MatchBy
+from mpcstats.node.mapping import load_mapping
 from mpcstats.node.parquet import ParquetTable, identifies_rows, open_parquet
+from mpcstats.node.record_view import with_consent, with_mapping
 from mpcstats.node.study_list import read_study_list
 from mpcstats.node.tables import MAX_ROWS, check_names, read_text_table
 from mpcstats.study.dictionary import Dictionary
@@ -49,6 +52,10 @@ class Dataset:
     variant_match : {"position", "id"}
         How variants are found in that list: by chromosome, position and alleles (and by id where that fails), or by id
         alone, for genotypes of another genome build.
+    consent : Consent, optional
+        Which rows may be used; the others are left out before anything else.
+    mapping : path, optional
+        `mapping.toml`: own names and codes, and what the dictionary calls them. `id` is a name after it.
     """
 
     table: pd.DataFrame | str | Path
@@ -56,6 +63,8 @@ class Dataset:
     id: str | None = None
     variants: str | Path | None = None
     variant_match: MatchBy = "position"
+    consent: Consent | None = None
+    mapping: str | Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +82,8 @@ class Records:
         "FID" if people are identified by family and individual id together.
     variants : DataFrame or None
         The study's variants: its list, or those of the genotypes without one.
+    without_consent : int
+        Rows of the table that were left out first of all.
     """
 
     source: pd.DataFrame | ParquetTable
@@ -80,6 +91,7 @@ class Records:
     id_column: str | None = None
     family_column: str | None = None
     variants: pd.DataFrame | None = None
+    without_consent: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -108,6 +120,7 @@ def load(
     party: str,
     dictionary: Dictionary | None = None,
     cache: Path | None = None,
+    check_ids: bool = True,
 ) -> Records:
     """Read and check a party's records.
 
@@ -121,9 +134,13 @@ def load(
         columns as numbers (007 is 7). Without it, a column of a text file whose numbers have leading zeros is text.
     cache : Path, optional
         See `open_genotypes`.
+    check_ids : bool
+        Refuse missing and repeated ids.
 
     Raises
     ------
+    ConfigurationError
+        `mapping.toml` is wrong, or leads to what the dictionary does not have.
     DataError
         Unreadable file, no header, duplicate column names or ids, infinite numbers (of a Parquet file, in columns that
         are used), genotype files that do not fit. The message has names and counts, never a record's value.
@@ -133,7 +150,15 @@ def load(
     described = dictionary.columns if dictionary else ()
     names_of_ids = [*_PLINK_IDS, *([dataset.id] if dataset.id is not None else [])]
     as_written = [*names_of_ids, *(column.name for column in described if column.type in {"category", "date"})]
+    mapping = None if dataset.mapping is None else load_mapping(Path(dataset.mapping))
+    if mapping is not None:
+        if dictionary is not None:
+            mapping.check(dictionary)
+        own = {common: name for name, common in mapping.columns.items()}
+        as_written = [own.get(name, name) for name in (*as_written, *mapping.values)]
     source, where = _open_table(dataset.table, party, as_written, [c.name for c in described if c.is_number])
+    source, left_out = with_consent(source, dataset.consent, where, party)
+    source = with_mapping(source, mapping, dictionary, where, party)
     genotypes, variants = load_genotypes(dataset, party, cache)
     id_column, family_column = _find_ids(
         list(source.types if isinstance(source, ParquetTable) else source.columns), dataset, where, party
@@ -145,8 +170,9 @@ def load(
         for name in ids & set(source.columns):
             source[name] = as_text(source[name])
         _refuse_infinite(source, where, party)
-    records = Records(source, genotypes, id_column, family_column, variants)
-    _check_ids(records, where, party)
+    records = Records(source, genotypes, id_column, family_column, variants, left_out)
+    if check_ids:
+        _check_ids(records, where, party)
     return records
 
 

@@ -19,7 +19,7 @@ from mpcstats.node.rows import Preparation
 from mpcstats.study.values import as_text
 from mpcstats.study.variants import variant_digest
 
-__all__ = ["LinkedPeople", "linked_people"]
+__all__ = ["IdMatch", "LinkedPeople", "linked_people", "match_ids"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,39 @@ class LinkedPeople:
     read: Callable[[int, int], NDArray[np.int8]]
     report: Preparation
     origin: bytes = b""
+
+
+@dataclass(frozen=True)
+class IdMatch:
+    """How the ids of a table and of its genotypes fit together.
+
+    Attributes
+    ----------
+    row_ids, sample_ids : Index
+        What is compared.
+    samples : intp (rows,)
+        For each row its sample, -1 where none has its id.
+    nearly : int
+        Rows without a sample that would have one but for letter case, leading zeros or the family id.
+    """
+
+    row_ids: pd.Index[Any]
+    sample_ids: pd.Index[Any]
+    samples: NDArray[np.intp]
+    nearly: int
+
+
+def match_ids(records: Records, genotypes: Genotypes, party: str) -> IdMatch:
+    """Compare the ids of a table with those of genotypes, as `linked_people` does.
+
+    Raises
+    ------
+    DataError
+        No column links the two, or ids are repeated.
+    """
+    own, known = _ids(records, genotypes, party)
+    samples = np.asarray(known.get_indexer(own), dtype=np.intp)
+    return IdMatch(own, known, samples, _nearly(records, genotypes, samples < 0))
 
 
 def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_count: int, party: str) -> LinkedPeople:
@@ -74,10 +107,9 @@ def linked_people(frame: pd.DataFrame, records: Records, digest: str, variant_co
             party=party,
             hint="agree on a list of variants: mpcstats variants make, and variants = FILE in every data set",
         )
-    own, known = _ids(records, genotypes, party)
-    sample = np.asarray(known.get_indexer(own), dtype=np.intp)
+    match = match_ids(records, genotypes, party)
+    sample, nearly = match.samples, match.nearly
     linked = sample >= 0
-    nearly = _nearly(records, genotypes, ~linked)
     if len(frame) and not linked.any():
         samples = len(genotypes.samples)
         problem = f"none of the {len(frame):,} table rows has an id among the {samples:,} genotype samples"

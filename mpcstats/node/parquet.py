@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,15 @@ class ParquetTable:
         Columns that are text, whatever the file stores.
     state : tuple
         Of the file when it was opened; another state is another table.
+    own_names : mapping of column name to the file's name for it, where that is another
+    cells : function (name, cells) -> cells, optional
+        What becomes of a column's cells when they are read.
+    kept : bool (rows of the file,), optional
+        Rows that may be used; default all.
+    kept_values : (column of the file, pyarrow.Array), optional
+        The same in words: these rows have one of these values there.
+    view : str
+        What tells this view of the file from others; "" for the file as it is.
     """
 
     path: Path
@@ -45,6 +54,11 @@ class ParquetTable:
     types: Mapping[str, Any]
     text: Collection[str]
     state: tuple[int, ...] = field(repr=False)
+    own_names: Mapping[str, str] = field(default_factory=dict)
+    cells: Callable[[str, pd.Series[Any]], pd.Series[Any]] | None = None
+    kept: NDArray[np.bool_] | None = field(default=None, repr=False)
+    kept_values: tuple[str, Any] | None = field(default=None, repr=False)
+    view: str = ""
 
     def read(self, names: Sequence[str]) -> pd.DataFrame:
         """Some columns.
@@ -57,16 +71,21 @@ class ParquetTable:
         import pyarrow as pa
         from pyarrow import parquet
 
+        own = [self.own_names.get(name, name) for name in names]
         try:
             with self.path.open("rb") as raw, parquet.ParquetFile(raw) as file:
                 self.check_unchanged()
-                table = file.read(columns=list(names), use_pandas_metadata=False).select(list(names))
+                table = file.read(columns=own, use_pandas_metadata=False).select(own).rename_columns(list(names))
+                if self.kept is not None:
+                    table = table.filter(pa.array(self.kept))
         except pa.ArrowException:
             raise _unreadable_content(self.path, self.party) from None
         except OSError as error:
             unreadable(self.path, error, self.party)
         frame = table.to_pandas(ignore_metadata=True, date_as_object=False)
         for name in names:
+            if self.cells is not None:
+                frame[name] = self.cells(name, frame[name])
             if name in self.text:
                 frame[name] = as_text(frame[name])
         return frame  # type: ignore[no-any-return]
@@ -74,11 +93,21 @@ class ParquetTable:
     @property
     def is_plain(self) -> bool:
         """DuckDB reads path and names as we do: to it, some signs make a pattern, and letter case is no difference."""
+        if self.cells is not None or self.own_names or (self.kept is not None and self.kept_values is None):
+            return False
         folded = {name.casefold() for name in self.types}
         return len(folded) == len(self.types) and not _PATTERN & set(str(self.path.absolute()))
 
+    @property
+    def rows_sql(self) -> str:
+        """The table in a query, see `query`."""
+        rows = "read_parquet($file, hive_partitioning = false)"
+        if self.kept_values is None:
+            return rows
+        return f"(SELECT * FROM {rows} WHERE {quoted(self.kept_values[0])} IN (SELECT value FROM kept_values))"
+
     def query(self, sql: str, parameters: Mapping[str, float | str], tables: Mapping[str, Any]) -> dict[str, Any]:
-        """Run a query of ours in which `read_parquet($file, hive_partitioning = false)` is this table.
+        """Run a query of ours in which `rows_sql` is this table.
 
         Raises
         ------
@@ -86,7 +115,11 @@ class ParquetTable:
             It took too much time or memory, or the file has changed.
         QueryFailed
         """
+        import pyarrow as pa
+
         path = self.path.absolute()
+        if self.kept_values is not None:
+            tables = {**tables, "kept_values": pa.table({"value": self.kept_values[1]})}
         self.check_unchanged()
         found = run_query(sql, {**parameters, "file": str(path)}, tables, path)
         self.check_unchanged()
@@ -167,9 +200,8 @@ def identifies_rows(table: ParquetTable, key: Sequence[str]) -> bool:
         return False
     names = ", ".join(quoted(name) for name in key)
     missing = " OR ".join(f"{quoted(name)} IS NULL" for name in key)
-    rows = "read_parquet($file, hive_partitioning = false)"
     try:
-        found = table.query(f"SELECT hash({names}) AS hashed, {missing} AS missing FROM {rows}", {}, {})
+        found = table.query(f"SELECT hash({names}) AS hashed, {missing} AS missing FROM {table.rows_sql}", {}, {})
     except QueryFailed:
         return False
     return not found["missing"].any() and all_different(found["hashed"])

@@ -53,6 +53,8 @@ class Preparation:
         in front of it.
     variants : Harmonisation or None
         How the site's variants map onto the study's list, where there is one.
+    without_consent : int
+        Rows that were left out before all others were counted; not among `rows`.
     """
 
     rows: int
@@ -63,6 +65,7 @@ class Preparation:
     used: int
     nearly: int = 0
     variants: Harmonisation | None = None
+    without_consent: int = 0
 
     def counts(self) -> dict[str, int]:
         """All numbers by name, for the log."""
@@ -80,6 +83,8 @@ class Preparation:
         parts += [f"{count:,} {reason}" for reason, count in reasons.items() if count]
         if self.nearly:
             parts.append(f"{self.nearly:,} of them would match but for letter case, leading zeros or the family id")
+        if self.without_consent:
+            parts.append(f"{self.without_consent:,} rows without consent never looked at")
         if self.without_row:
             parts.append(f"{self.without_row:,} genotype samples without row")
         if self.variants is not None:

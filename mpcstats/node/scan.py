@@ -126,7 +126,7 @@ class _Scan:
             cells += [f"{quoted(source.column.name)} AS r{source.number}", f"{source.value} AS c{source.number}"]
         if self.person is not None:
             cells.append(f"{quoted(self.person)} AS person")
-        rows = self.query.over(f"(SELECT {', '.join(cells)} FROM read_parquet($file, hive_partitioning = false))")
+        rows = self.query.over(f"(SELECT {', '.join(cells)} FROM {self.table.rows_sql})")
         joined = [source.number for source in self.sources if source.column.levels is not None]
         places = ", ".join(["t.*", *(f"l{n}.place AS i{n}" for n in joined)])
         joins = "".join(f" LEFT JOIN l{n} ON l{n}.level = t.c{n}" for n in joined)

@@ -27,7 +27,7 @@ from mpcstats.study.policy import Policy
 from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.types import DisclosureRules
 
-__all__ = ["Prepared", "Site"]
+__all__ = ["Prepared", "Site", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,7 @@ class Site:
         records = load(_source(spec, dataset), self._name, dictionary, self._directory.genotype_cache)
         plan = _plan(spec, dictionary, records.variants)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
+        report = replace(report, without_consent=records.without_consent)
         trim()  # reading takes memory that the run does not need
         people = people_of(spec, plan, records, dictionary, self._name)
         return Prepared(plan, contribution, rules, records.variants, report, people)
@@ -179,6 +180,18 @@ def _frozen(table: Path, folder: Path) -> Path:
 
 def _source(spec: AnalysisSpec, dataset: DatasetConfig) -> Dataset:
     """Genotypes are opened only where the analysis needs them."""
-    if not analysis_of(spec).needs_genotypes:
-        return Dataset(dataset.table, id=dataset.id)
-    return Dataset(dataset.table, dataset.genotypes, dataset.id, dataset.variants, dataset.variant_match)
+    own = source_of(dataset)
+    return own if analysis_of(spec).needs_genotypes else replace(own, genotypes=None, variants=None)
+
+
+def source_of(dataset: DatasetConfig) -> Dataset:
+    """A data set of `party.toml` (paths absolute) as `load` takes it."""
+    return Dataset(
+        dataset.table,
+        dataset.genotypes,
+        dataset.id,
+        dataset.variants,
+        dataset.variant_match,
+        dataset.consent,
+        dataset.mapping,
+    )
