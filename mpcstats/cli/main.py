@@ -23,6 +23,7 @@ _COMMANDS = {
     "study": ("mpcstats.cli.study", "app"),
     "inbox": ("mpcstats.cli.inbox", "inbox"),
     "result": ("mpcstats.cli.result", "app"),
+    "dataset": ("mpcstats.cli.dataset", "app"),
     "run": ("mpcstats.cli.run", "app"),
     "ledger": ("mpcstats.cli.ledger", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
