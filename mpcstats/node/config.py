@@ -36,8 +36,14 @@
     [storage]
     state = "sqlite"                  # MPCSTATS_STATE; or postgresql://user@host/name (extra: postgres)
 
+    [limits]
+    quiet_hours = "07:00-18:00"       # no scheduled runs in these hours; optional
+    tz = "Europe/Stockholm"
+
     [logging]
     level = "info"                    # MPCSTATS_LOG_LEVEL; debug, info, warning, error
+
+    [[notify]]                        # any number of them: mpcstats.node.notify_config
 
 An environment variable named above wins over the file.
 
@@ -56,6 +62,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.node.consent import Consent
 from mpcstats.node.identity import load_identity, load_signing_key
+from mpcstats.node.notify_config import NotifyTarget
+from mpcstats.node.quiet import LimitsConfig
 from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster
 from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.policy import Policy, load_policy
@@ -149,7 +157,16 @@ class PartyConfig(_Section):
     datasets: dict[str, DatasetConfig] = {}
     run: RunConfig = RunConfig()
     storage: StorageConfig = StorageConfig()
+    limits: LimitsConfig = LimitsConfig()
+    notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=20)
     logging: LoggingConfig = LoggingConfig()
+
+    @field_validator("notify")
+    @classmethod
+    def _own_names(cls, targets: tuple[NotifyTarget, ...]) -> tuple[NotifyTarget, ...]:
+        if len({target.name for target in targets}) < len(targets):
+            raise ValueError("each target needs a name of its own")
+        return targets
 
     @model_validator(mode="after")
     def _compute_only(self) -> Self:
@@ -195,6 +212,11 @@ class PartyDirectory:
     def state(self) -> Path:
         """Directory of the lock file and the ledger of released counts."""
         return self.path / "state"
+
+    @property
+    def results(self) -> Path:
+        """Folder of the released outcomes of scheduled runs."""
+        return self.state / "results"
 
     @property
     def ledger_file(self) -> Path:

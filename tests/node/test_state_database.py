@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.node.state import schedule_tables  # noqa: F401
 from mpcstats.node.state.database import Database
 from mpcstats.node.state.tables import Base, RunRow
 
