@@ -26,6 +26,7 @@ _COMMANDS = {
     "dataset": ("mpcstats.cli.dataset", "app"),
     "run": ("mpcstats.cli.run", "app"),
     "ledger": ("mpcstats.cli.ledger", "app"),
+    "schedule": ("mpcstats.cli.schedule", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
     "schema": ("mpcstats.cli.schema", "schema"),
 }

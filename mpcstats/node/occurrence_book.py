@@ -15,6 +15,7 @@ from typing import Any
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.node.state.database import Database
 from mpcstats.stats.outcome import Outcome
+from mpcstats.stats.outcome_codec import outcome_from_bytes, outcome_pieces
 from mpcstats.study.canonical import moment, parse_moment
 from mpcstats.study.occurrences import Occurrence, State, check_occurrence
 from mpcstats.study.schedule import Schedule
@@ -276,7 +277,7 @@ class ResultFolder:
             It cannot be written.
         """
         name = self.name(study, due)
-        path, content = self._folder / name, outcome.to_json().encode()
+        path, content = self._folder / name, b"".join(outcome_pieces(outcome))
         partial = path.with_suffix(".partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -318,4 +319,4 @@ class ResultFolder:
             return None
         if digest and hashlib.sha256(content).hexdigest() != digest:
             raise ConfigurationError(f"{path} is not what was kept", hint="restore it from a backup")
-        return Outcome.from_json(content.decode())
+        return outcome_from_bytes(content)
