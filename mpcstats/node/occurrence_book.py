@@ -23,6 +23,7 @@ from mpcstats.study.schedule import Schedule
 __all__ = ["OccurrenceBook", "Open", "ResultFolder", "Verdict"]
 
 _STUDY = re.compile(r"[0-9a-f]{64}")
+_RUN = re.compile(r"[0-9a-f]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -163,13 +164,16 @@ class OccurrenceBook:
         reason: str,
         now: datetime.datetime,
         not_before: datetime.datetime | None = None,
+        *,
+        counted: bool = True,
     ) -> None:
-        """A planned or running occurrence has to wait, and why."""
+        """A planned or running occurrence has to wait, and why; not `counted`: it was no start after all."""
         with self._lock, self._database.transaction() as session:
             row = self._row(session, study, due)
             if row is not None and row.state in {"planned", "running"}:
                 row.state, row.obstacle, row.reason = "planned", obstacle, reason[:500]
                 row.not_before = "" if not_before is None else moment(not_before)
+                row.attempts -= not counted
                 row.changed = moment(now)
 
     def finish(self, study: str, verdicts: Sequence[Verdict], now: datetime.datetime) -> None:
@@ -210,6 +214,9 @@ class OccurrenceBook:
         with self._lock:
             check_occurrence(schedule, due, now, self.history(study), approved=approved)
             with self._database.transaction() as session:
+                for other in self._rows(session, study):
+                    if other.state == "running" and not other.own and other.due < moment(due) and not other.reason:
+                        other.state, other.reason, other.changed = "failed", "the run did not end", moment(now)
                 row = self._row(session, study, due)
                 if row is None:
                     row = Row(study=study, schedule=schedule.name, due=moment(due), own=0, attempts=0)
@@ -296,6 +303,13 @@ class ResultFolder:
                 f"{path} cannot be written: {error.strerror}", hint="check free space and permissions"
             ) from None
         return name, hashlib.sha256(content).hexdigest()
+
+    def released(self, run: str) -> bytes | None:
+        """The result of a run as the office keeps it, `<run>.outcome`; None when this party is no recipient."""
+        try:
+            return (self._folder / f"{run}.outcome").read_bytes() if _RUN.fullmatch(run) else None
+        except OSError:
+            return None
 
     def digest(self, study: str, due: datetime.datetime) -> str | None:
         """SHA-256 (hex) of the file of an occurrence; None when there is none."""

@@ -259,6 +259,7 @@ class Participation:
             raise NotApproved("this node keeps no studies", party=house.name)
         permit = await house.office.permit(request, self._coordinator)
         permit.check_request(self._spec, house.roster)
+        await asyncio.to_thread(house.office.calendar.admit, permit, self._coordinator)
         return permit
 
     async def _note(self, state: str, **detail: Any) -> None:
@@ -294,6 +295,8 @@ class Participation:
             office.note_run(
                 self._request.run_id.hex(), "", "failed", error=getattr(error, "code", type(error).__name__)
             )
+        if office is not None and self.permit is not None:
+            office.calendar.failed(self.permit, error)
         if isinstance(error, MpcStatsError):
             self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
         elif isinstance(error, asyncio.CancelledError):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ from mpcstats.errors import (
     MpcStatsError,
     NotApproved,
     PartyUnreachable,
+    PeerRefused,
     StudyClosed,
     TransportError,
 )
@@ -40,6 +42,10 @@ _STOP_SECONDS = 0.8
 _RECHECK = datetime.timedelta(seconds=POLL_SECONDS)
 _RETRY = tuple(datetime.timedelta(minutes=minutes) for minutes in (1, 5, 15, 60))
 _SECOND = datetime.timedelta(seconds=1)
+_ASK_AGAIN = datetime.timedelta(minutes=15)
+
+# a party that does not take part now: its quiet hours, a pause or a withdrawal that is not known here yet
+_REFUSED = re.compile(r"refused with E120[24]\b")
 
 # what an occurrence becomes that waited for this until its window closed
 _CLOSED_AS: dict[str, State] = {"absent": "held", "quiet": "held", "paused": "skipped", "failure": "failed"}
@@ -122,7 +128,7 @@ class Hooks:
     absent: Callable[[], Awaitable[Sequence[str]]] = _nobody
     quiet: Callable[[], Awaitable[Sequence[tuple[str, datetime.datetime]]]] = _never
     resolve: Callable[[Standing, datetime.datetime], Awaitable[Fired | None]] = _unknown
-    notify: Callable[..., None] = field(default=lambda event, **facts: None)
+    notify: Callable[..., object] = field(default=lambda event, **facts: None)
 
 
 @dataclass
@@ -306,6 +312,11 @@ class ScheduleEngine:
         else:  # a bug: its text may hold a value
             reason = f"internal error ({type(error).__name__})"
             self._log.error("schedule_error", study=study, due=moment(due), where=where_from(error))
+        refused = _REFUSED.match(error.message) if isinstance(error, PeerRefused) else None
+        if refused is not None:  # nothing was computed; it may say yes later, in other hours or after a pause
+            self._book.wait(study, due, "quiet", reason, now, now + _ASK_AGAIN, counted=False)
+            self._log.info("schedule_waits", study=study, due=moment(due), obstacle="refused", reason=reason)
+            return
         if isinstance(error, TransportError) and attempt < MOST_ATTEMPTS:
             kind = "absent" if isinstance(error, PartyUnreachable) else "failure"
             later = now + _RETRY[min(attempt, len(_RETRY)) - 1]

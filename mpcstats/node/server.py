@@ -21,14 +21,19 @@ from mpcstats.node.config import PartyDirectory
 from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
+from mpcstats.node.governance.notices import EntryNotices
 from mpcstats.node.governance.office import Office
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log
 from mpcstats.node.memory import give_memory_back
+from mpcstats.node.notify import Notifier, key_expiring, run_notifier
+from mpcstats.node.notify_delivery import Delivery
 from mpcstats.node.participation import House
 from mpcstats.node.roster import Roster
+from mpcstats.node.scheduled_runs import schedule_engine
+from mpcstats.node.schedules import run_schedules
 from mpcstats.node.site import Site
 from mpcstats.node.state.database import Database
 from mpcstats.node.stderr_watch import watch_stderr
@@ -122,6 +127,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     stubs = {peer.name: PeerStub(network.channel_to(peer.index)) for peer in peers}  # type: ignore[no-untyped-call]
     office.courier = Courier(office.desk, stubs, log)
     exchange = asyncio.create_task(office.courier.run())
+    background = in_background(house, office, directory, stop)
     log.info(
         "ready",
         listen=config.network.listen,
@@ -136,6 +142,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
     log.info("stopping", busy=house.jobs.busy)
+    await asyncio.gather(*background, return_exceptions=True)
     finished = await house.jobs.drain(GRACE_SECONDS)
     exchange.cancel()
     await asyncio.gather(exchange, return_exceptions=True)
@@ -151,6 +158,28 @@ def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:
     database = Database(directory.state_url, name)
     desk = Desk(database, roster, name, directory.signing_key(), earlier=directory.earlier_rosters())
     return Office(directory, desk, log)
+
+
+def in_background(
+    house: House, office: Office, directory: PartyDirectory, stop: asyncio.Event
+) -> list[asyncio.Task[None]]:
+    """Scheduled runs and notices; each ends within a second of `stop`."""
+    notifier = open_notifier(directory, office, house.log)
+    engine = schedule_engine(house, office.calendar, notifier.tell)
+    return [asyncio.create_task(run_schedules(engine, stop)), asyncio.create_task(run_notifier(notifier, stop))]
+
+
+def open_notifier(directory: PartyDirectory, office: Office, log: Log) -> Notifier:
+    """Whom this party tells what; its secrets are read now."""
+    config, desk = directory.config, office.desk
+    delivery = Delivery(directory.path, config.name, config.notify)
+    notifier = Notifier(desk.database, config.name, desk.roster.consortium, config.notify, delivery, desk.now, log)
+    desk.on_entry.append(EntryNotices(notifier, desk, log))
+    expires = key_expiring(directory.identity().certificate_pem, desk.now())
+    if expires is not None:
+        log.warning("key_expires", day=expires)
+        notifier.tell("key-expiring", subject=expires, state=f"ends on {expires}", next="mpcstats party --help")
+    return notifier
 
 
 def forget_old(scratch: Path) -> None:

@@ -218,7 +218,7 @@ def test_quiet_hours_that_are_none(hours, tz):
 
 def test_a_transport_error_is_tried_again_and_ends_at_some_time(house):
     house.answers = [PartyUnreachable("cannot be reached", party="westbay")] + [
-        PeerRefused("refused with E1202", party="westbay") for _ in range(9)
+        PeerRefused("refused with E1300 (data)", party="westbay") for _ in range(9)
     ]
     assert house.step()[0] == ("planned", "[E1401] westbay: cannot be reached")
     house.step(seconds=30)
@@ -226,8 +226,23 @@ def test_a_transport_error_is_tried_again_and_ends_at_some_time(house):
     for _ in range(8):
         house.step(hours=1)
     assert len(house.fired) == MOST_ATTEMPTS
-    assert house.rows == [("failed", "[E1404] westbay: refused with E1202")]
+    assert house.rows == [("failed", "[E1404] westbay: refused with E1300 (data)")]
     assert [event for event, _ in house.told] == ["run-failed"]
+
+
+def test_a_party_that_does_not_take_part_now_is_asked_again_without_using_up_the_starts(house):
+    house.answers = [PeerRefused("refused with E1202 (quiet hours)", party="westbay") for _ in range(40)]
+    house.step()
+    house.step(minutes=14)
+    assert len(house.fired) == 1
+    for _ in range(10):
+        state, reason = house.step(minutes=15)[0]
+    assert (state, len(house.fired)) == ("planned", 11)
+    assert "E1202" in reason
+    assert house.book.rows(STUDY)[0]["attempts"] == 0
+    assert house.step(days=7)[0][0] == "held"
+    house.answers = []
+    assert house.step(minutes=15)[1][0] == "released"
 
 
 @pytest.mark.parametrize(

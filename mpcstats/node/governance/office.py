@@ -11,12 +11,14 @@ from typing import Any, cast, get_args
 
 from mpcstats.errors import FrameRejected, MpcStatsError, NotApproved, NotPermitted, SpecError
 from mpcstats.node.config import PartyDirectory
+from mpcstats.node.governance.calendar import Calendar
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
 from mpcstats.node.governance.permit import Permit, Phase
 from mpcstats.node.governance.vault import Vault
 from mpcstats.node.logs import Log
+from mpcstats.node.occurrence_book import ResultFolder
 from mpcstats.node.sealing import SealedRun
 from mpcstats.node.state.tables import RunRow, StatementRow
 from mpcstats.stats.outcome import Outcome
@@ -25,6 +27,7 @@ from mpcstats.study.canonical import canonical_bytes, moment
 from mpcstats.study.entries import SignedEntry
 from mpcstats.study.lifecycle import StudyState
 from mpcstats.study.policy import Approval, Policy
+from mpcstats.study.schedule import parse_schedule
 from mpcstats.wire.node_pb2 import Reserve
 
 __all__ = ["Office"]
@@ -52,6 +55,7 @@ class Office:
         self.courier: Courier | None = None
         self.vault = Vault(directory.path, directory.state, desk.party)
         desk.on_entry.append(self._noted)
+        self.calendar = Calendar(desk, ResultFolder(directory.results), directory.config.limits, log)
 
     @property
     def party(self) -> str:
@@ -219,6 +223,8 @@ class Office:
             The policy does not allow the analysis or a column, or is stricter than the lock says.
         """
         lock, policy = state.proposal.lock, self.policy(state)
+        if state.proposal.schedule is not None:
+            parse_schedule(state.proposal.schedule)
         if policy is None:
             return
         request = lock.request

@@ -131,6 +131,14 @@ class Verbs:
         """Exchange entries with all parties now."""
         return {"problems": await self._sync()}
 
+    async def do_schedules(self, _progress: Progress) -> Answer:
+        """All schedules: calendars, bounds, who paused them, the last occurrence and the next due time."""
+        return {"schedules": await asyncio.to_thread(self._office.calendar.lines)}
+
+    async def do_schedule_history(self, _progress: Progress, study: str) -> Answer:
+        """What became of a schedule's runs, with the released counts that this party keeps."""
+        return await asyncio.to_thread(self._office.calendar.history, study)
+
     # --- deciding ---------------------------------------------------------------------------------------------------
 
     async def do_propose(self, progress: Progress, proposal: dict[str, Any], person: str = "") -> Answer:

@@ -38,7 +38,7 @@ class Database:
         from sqlalchemy.exc import ArgumentError
         from sqlalchemy.pool import StaticPool
 
-        from mpcstats.node.state.tables import Base
+        from mpcstats.node.state.schedule_tables import Base  # and with it every table there is
 
         self._party = party
         try:

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from mpcstats.node.state.tables import Base
 
-__all__ = ["NoticeRow", "OccurrenceRow"]
+__all__ = ["Base", "NoticeRow", "OccurrenceRow"]
 
 
 class OccurrenceRow(Base):
