@@ -20,13 +20,11 @@ def waits(line: dict[str, Any]) -> str:
     """Whom a study waits for; "" for nobody."""
     if line["status"] == "in review":
         done = len(line["approvals"])
-        return f"approvals {done} of {line['needed']}, waiting for {', '.join(line['waiting_for'])}"
+        return f"approvals {done} of {line['approvals_needed']}, waiting for {', '.join(line['waiting_for'])}"
     run = line["run"]
     if line["status"] == "computed" and run is not None and run["waiting_for"]:
-        waiting = run["waiting_for"]
-        return (
-            f"sealed; released by {line['needed'] - len(waiting)} of {line['needed']}, waiting for {', '.join(waiting)}"
-        )
+        waiting, parties = run["waiting_for"], line["approvals_needed"]
+        return f"sealed; released by {parties - len(waiting)} of {parties}, waiting for {', '.join(waiting)}"
     if line["status"] == "computed":
         return "released by all: `mpcstats result get` opens it"
     return ""

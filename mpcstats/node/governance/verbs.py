@@ -336,7 +336,7 @@ class Verbs:
             "why": (state.closed_because or ("", ""))[1],
             "approvals": list(state.approvals),
             "waiting_for": list(state.waiting_for),
-            "needed": len(lock.data_parties),
+            "approvals_needed": len(lock.data_parties),
             "run": None if run is None else self._run_line(state, run),
             "scheduled": state.proposal.schedule is not None,
             "recipients": list(lock.recipients),
