@@ -298,6 +298,14 @@ def _request_name(spec: AnalysisSpec, plan: Plan, rules: DisclosureRules, data_p
     return digest(plain).hex()[:32]
 
 
+def _for_some(session: Session) -> dict[str, Any]:
+    """Who got the results, and the digest of what only these have seen; nothing where all parties did."""
+    if session.recipients is None:
+        return {}
+    names = [session.name(j) for j in session.recipients]
+    return {"recipients": names, "recipients_digest": session.openings.seen_digest.hex()}
+
+
 async def _account(
     session: Session, rules: DisclosureRules, rules_owner: dict[str, str], study_digest: bytes
 ) -> dict[str, Any]:
@@ -323,6 +331,6 @@ async def _account(
         "kappa_total": session.kappa_total,
         "openings_digest": session.openings.declared_digest.hex(),
         "study_digest": study_digest.hex(),
-        **({} if session.recipients is None else {"recipients": [session.name(j) for j in session.recipients]}),
+        **_for_some(session),
         "rules": {name: {"value": value, "owner": rules_owner[name]} for name, value in asdict(rules).items()},
     }

@@ -73,7 +73,7 @@ def test_code_that_opens_more_stops_everywhere(monkeypatch: pytest.MonkeyPatch) 
 def test_one_partys_code_opens_more(monkeypatch: pytest.MonkeyPatch, liar: int, cheats: bool) -> None:
     """The others do not take part in the opening."""
     sessions = patched(monkeypatch, (liar,), cheats)
-    parties = replace(STANDARD, patience_seconds=1.0)
+    parties = replace(STANDARD, patience_seconds=0.3)
     outcomes = parties.run(lambda name: {"approved": APPROVED})
     assert not any(isinstance(o, Outcome) for o in outcomes)
     for session in sessions:
