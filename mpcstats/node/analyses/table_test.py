@@ -38,9 +38,6 @@ def _to_some(spec: TableTestSpec, rules: DisclosureRules) -> bool:
     return rules.minimum_count > 0 or (rules.rounding_base == 1 and spec.mode != "statistic")
 
 
-NODE_ANALYSES = (NodeAnalysis(TableTestSpec, TableTestContribution, _prepare, _run, to_some=_to_some),)
-
-
 def _sets(plan: TableTestPlan) -> NDArray[np.int64]:
     return np.arange(np.prod(plan.shape, dtype=np.int64)).reshape(1, -1)
 
@@ -69,5 +66,6 @@ NODE_ANALYSES = (
         _prepare,
         _run,
         released=ReleasedCells(_sets, _axes, _people, _shown, _leaves),
+        to_some=_to_some,
     ),
 )
