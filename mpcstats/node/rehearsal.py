@@ -35,7 +35,7 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.dummy import WATERMARK, dummy_records, wanted_by
-from mpcstats.study.plan import make_plan
+from mpcstats.study.plan import columns_used, make_plan
 from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.study.values import as_numbers
 from mpcstats.transport.memory import MemoryNetwork
@@ -102,6 +102,7 @@ def rehearse(
     rows: int = ROWS,
     earlier: Sequence[Entry] = (),
     seed: str = "rehearsal",
+    complete: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Rehearsal:
     """Run an analysis on dummy records, at all parties.
@@ -127,6 +128,8 @@ def rehearse(
         Releases that the ledger will compare this one with; of these, sizes are used, people are not.
     seed : str
         Other seeds give other dummy people.
+    complete : bool
+        No cell that the request reads is missing.
 
     Returns
     -------
@@ -144,7 +147,10 @@ def rehearse(
     plan = replace(make_plan(spec, dictionary, variants), dictionary=dictionary.digest().hex())
     rows = min(rows, wanted_by(spec).most_rows or rows)
     tell(f"making {rows:,} dummy people for each of {', '.join(data_parties)}")
-    sites = {name: dummy_site(spec, dictionary, variants, rows, f"{seed}/{name}", name) for name in data_parties}
+    sites = {
+        name: dummy_site(spec, dictionary, variants, rows, f"{seed}/{name}", name, complete=complete)
+        for name in data_parties
+    }
     own: dict[str, Contribution] = {}
     people: dict[str, Callable[[], Snapshot] | None] = {}
     for name, records in sites.items():
@@ -158,13 +164,23 @@ def rehearse(
 
 
 def dummy_site(
-    spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | None, rows: int, seed: str, party: str
+    spec: AnalysisSpec,
+    dictionary: Dictionary,
+    variants: pd.DataFrame | None,
+    rows: int,
+    seed: str,
+    party: str,
+    *,
+    complete: bool = False,
 ) -> Records:
     """The dummy records of one party, as the analysis would read them."""
     genotypes = analysis_of(spec).needs_genotypes
     id_column = dictionary.unit_of_count or (ID if genotypes or "rows" in type(spec).model_fields else None)
     where = getattr(spec, "where", None)
-    frame = dummy_records(dictionary, rows, seed, wanted_by(spec), id_column, where)
+    wanted = wanted_by(spec)
+    if complete:
+        wanted = replace(wanted, complete=wanted.complete | set(columns_used(spec)))
+    frame = dummy_records(dictionary, rows, seed, wanted, id_column, where)
     if not genotypes:
         return Records(frame, id_column=id_column)
     assert variants is not None

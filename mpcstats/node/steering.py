@@ -19,7 +19,7 @@ from mpcstats.stats.locate import PROBES
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.types import DisclosureRules
 
-__all__ = ["Limit", "depends_on", "limit_of", "more_bytes"]
+__all__ = ["ROWS", "Limit", "depends_on", "limit_of", "more_bytes"]
 
 PEOPLE = "the number of people (opened): the sizes of numbers follow it"
 STEPS = "the steps until the coefficients settle"
@@ -31,7 +31,7 @@ VARIANTS = "the variants that pass, are shown, or lack calls (opened), and the n
 HALVES = "the ends of the search for the Hodges-Lehmann estimate"
 PREDICTOR = "people with and without the event in the same cell of the linear predictor (opened)"
 MARGINS = "the cells that are shown: margins are chosen by them"
-ROWS = "the number of rows that every party lists (opened, a power of two)"
+ROWS = "the number of people whose records are listed one by one (opened: rounded, or as a power of two)"
 
 _WORD = 16
 """Steps of a search among all 64-bit numbers."""
