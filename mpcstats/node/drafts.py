@@ -157,6 +157,7 @@ class Draft:
             owners,
             committee=self.roster.computing,
             rows=rows,
+            recipients=self.study.recipients_of(self.roster.names),
             progress=progress,
         )
 

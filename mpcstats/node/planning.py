@@ -14,7 +14,7 @@ from mpcstats.node.analyses import node_analysis_of
 from mpcstats.node.ledger import Entry as LedgerEntry
 from mpcstats.node.rehearsal import ROWS, Rehearsal, rehearse
 from mpcstats.node.rehearsed_costs import more_rounds
-from mpcstats.node.steering import ROWS, Limit, depends_on, limit_of, more_bytes
+from mpcstats.node.steering import LISTED, Limit, depends_on, limit_of, more_bytes
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.differencing import Release
@@ -81,7 +81,7 @@ def plan_study(
     company = (parties, data_parties, rules, owners)
 
     # without missing cells, as many records are listed as there can be
-    listed = ROWS in depends_on(spec, make_plan(spec, dictionary, variants), rules)
+    listed = LISTED in depends_on(spec, make_plan(spec, dictionary, variants), rules)
     # the ledger's bit is in the manifest even where there is no earlier release yet
     probe = LedgerEntry("0" * 64, spec.dataset, "0" * 64, tuple(data_parties), Release((1,), False, (True,)), None)
 
@@ -95,6 +95,7 @@ def plan_study(
             committee=committee,
             rows=people,
             earlier=(*earlier, probe) if thin else earlier,
+            recipients=recipients,
             seed=seed,
             complete=listed and not thin,
             progress=None if thin else tell,

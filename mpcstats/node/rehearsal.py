@@ -101,6 +101,7 @@ def rehearse(
     committee: Committee | None = None,
     rows: int = ROWS,
     earlier: Sequence[Entry] = (),
+    recipients: Sequence[str] = (),
     seed: str = "rehearsal",
     complete: bool = False,
     progress: Callable[[str], None] | None = None,
@@ -126,6 +127,8 @@ def rehearse(
         records are shared one by one.
     earlier : sequence of Entry
         Releases that the ledger will compare this one with; of these, sizes are used, people are not.
+    recipients : sequence of str
+        Parties that get the results; default all.
     seed : str
         Other seeds give other dummy people.
     complete : bool
@@ -139,7 +142,7 @@ def rehearse(
     Raises
     ------
     SpecError
-        The request does not fit the dictionary.
+        The request does not fit the dictionary, or its results cannot go to some parties alone.
     DataError
         It refuses what the dictionary allows.
     """
@@ -156,7 +159,10 @@ def rehearse(
     for name, records in sites.items():
         own[name] = prepare(spec, plan, records, dictionary, name)
         people[name] = people_of(spec, plan, records, dictionary, name)
-    company = _Company(spec, plan, tuple(parties), tuple(data_parties), rules, dict(owners), committee, variants, tell)
+    to = tuple(number for number, name in enumerate(parties, start=1) if name in (recipients or parties))
+    company = _Company(
+        spec, plan, tuple(parties), tuple(data_parties), rules, dict(owners), committee, variants, tell, to
+    )
     started = time.monotonic()
     ended, sessions, moments = _in_thread(company.run(own, people, _ledgers(parties, earlier, people)))
     named = {company.parties[i - 1]: each for i, each in moments.items()}
@@ -219,13 +225,14 @@ class _Company:
     committee: Committee | None
     variants: pd.DataFrame | None
     progress: Callable[[str], None]
+    recipients: tuple[int, ...]
 
     async def run(
         self,
         own: Mapping[str, Contribution],
         people: Mapping[str, Callable[[], Snapshot] | None],
         ledgers: Mapping[str, ReleaseLedger],
-    ) -> tuple[list[Outcome | BaseException], dict[int, Session], dict[int, list[Moment]]]:
+    ) -> tuple[list[Outcome | BaseException | None], dict[int, Session], dict[int, list[Moment]]]:
         """Outcome or error of every party, their sessions, and what they opened when."""
         network = MemoryNetwork(self.parties, PATIENCE)
         sessions: dict[int, Session] = {}
@@ -237,7 +244,7 @@ class _Company:
             sessions[index] = session
             moments[index] = record(session)
 
-        async def party(index: int) -> Outcome:
+        async def party(index: int) -> Outcome | None:
             channel = network.channel(index)
             name = self.parties[index - 1]
             try:
@@ -251,8 +258,9 @@ class _Company:
                     rules=self.rules,
                     rules_owner=self.owners,
                     variants=self.variants,
-                    progress=self.progress if index == 1 else (lambda text: None),
+                    progress=self.progress if index == self.recipients[0] else (lambda text: None),
                     committee=self.committee,
+                    recipients=self.recipients,
                     ledger=ledgers[name],
                     people=people.get(name),
                     observe=lambda session: watch(index, session),
@@ -266,13 +274,18 @@ class _Company:
 
 
 def _report(
-    company: _Company, ended: list[Outcome | BaseException], sessions: dict[int, Session], seconds: float, rows: int
+    company: _Company,
+    ended: list[Outcome | BaseException | None],
+    sessions: dict[int, Session],
+    seconds: float,
+    rows: int,
 ) -> Rehearsal:
     first = _first_error(ended)
     if first is not None and not isinstance(first, DisclosureRefused):
         raise first
-    session = sessions[1]
-    outcome = ended[0] if isinstance(ended[0], Outcome) else None
+    first_recipient = company.recipients[0]
+    session, found = sessions[first_recipient], ended[first_recipient - 1]
+    outcome = found if isinstance(found, Outcome) else None
     sent = {session.name(i): sum(each.accounts.bytes_sent.values()) for i, each in sessions.items()}
     return Rehearsal(
         outcome=None if outcome is None else marked(outcome),
@@ -298,7 +311,7 @@ def marked(outcome: Outcome) -> Outcome:
     )
 
 
-def _first_error(ended: list[Outcome | BaseException]) -> BaseException | None:
+def _first_error(ended: list[Outcome | BaseException | None]) -> BaseException | None:
     """The error that started it all, not the echo at the other parties."""
     errors = [each for each in ended if isinstance(each, BaseException)]
     if not errors:

@@ -19,7 +19,7 @@ from mpcstats.stats.locate import PROBES
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.types import DisclosureRules
 
-__all__ = ["ROWS", "Limit", "depends_on", "limit_of", "more_bytes"]
+__all__ = ["LISTED", "Limit", "depends_on", "limit_of", "more_bytes"]
 
 PEOPLE = "the number of people (opened): the sizes of numbers follow it"
 STEPS = "the steps until the coefficients settle"
@@ -31,7 +31,7 @@ VARIANTS = "the variants that pass, are shown, or lack calls (opened), and the n
 HALVES = "the ends of the search for the Hodges-Lehmann estimate"
 PREDICTOR = "people with and without the event in the same cell of the linear predictor (opened)"
 MARGINS = "the cells that are shown: margins are chosen by them"
-ROWS = "the number of people whose records are listed one by one (opened: rounded, or as a power of two)"
+LISTED = "the number of people whose records are listed one by one (opened: rounded, or as a power of two)"
 
 _WORD = 16
 """Steps of a search among all 64-bit numbers."""
@@ -70,7 +70,7 @@ def depends_on(spec: AnalysisSpec, plan: Plan, rules: DisclosureRules) -> tuple[
     if name == "correlation" and getattr(spec, "method", "") == "kendall" and exact:
         wanted |= {LEVELS}
     if name in {"mannwhitney", "kruskal", "kolmogorov-smirnov", "wilcoxon-signed-rank", "correlation"}:
-        wanted |= {ROWS} if _listed(plan) else set()
+        wanted |= {LISTED} if _listed(plan) else set()
     return tuple(sorted(wanted))
 
 

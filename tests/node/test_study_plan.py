@@ -17,6 +17,7 @@ from mpcstats.node.planning import plan_study
 from mpcstats.node.rehearsal import Rehearsal, rehearse
 from mpcstats.node.rehearsed_costs import Moment, more_rounds
 from mpcstats.runtime import Manifest
+from mpcstats.sharing.committee import Committee
 from mpcstats.study.analyses import ANALYSES, parse_spec
 from mpcstats.study.dictionary import load_dictionary
 from mpcstats.study.dummy import WATERMARK
@@ -175,3 +176,16 @@ def test_further_turns_of_a_loop_cost_what_the_longest_one_cost() -> None:
     assert more_rounds(moments, {"scores": (100, 4), "deviances": (6, None)}, 1) == (4, 400 + 94)
     assert more_rounds(moments, {"once": (5, None)}, 16) == (0, 80)
     assert more_rounds([Moment("hits", 3, 4, 0)], {"hits": (8, None)}, 16) == (0, 80)
+
+
+def test_recipients_and_guests_are_rehearsed() -> None:
+    parties, rules = ("a", "b", "c", "guest"), RULES["standard"]
+    company = (parties, parties, rules, owners(rules))
+    spec = request("crosstab")
+    some = plan_study(spec, DICTIONARY, None, *company, committee=Committee(3, 1), recipients=["b"], rows=60)
+    everybody = plan_study(spec, DICTIONARY, None, *company, committee=Committee(3, 1), rows=60)
+    assert some.rounds == everybody.rounds
+    assert sum(some.bytes_sent.values()) < sum(everybody.bytes_sent.values())
+    assert {opening.recipients for opening in some.openings if opening.kind == "result"} == {("b",)}
+    with pytest.raises(SpecError, match="recipients of ols must be all parties"):
+        plan_study(request("ols"), DICTIONARY, None, *company, committee=Committee(3, 1), recipients=["b"], rows=60)
