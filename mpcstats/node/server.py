@@ -99,6 +99,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     ledger = ReleaseLedger(directory.ledger_file, config.name)
     site, jobs = Site(directory), Jobs(config.name)
     office = open_office(directory, roster, log)
+    office.ledger = ledger
     house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
     stop = asyncio.Event()
     check = CallerCheck(

@@ -220,7 +220,7 @@ type = "count"
 by = ["arm"]
 """
     )
-    until = datetime.date.today() + datetime.timedelta(days=400)
+    until = datetime.date.today() + datetime.timedelta(days=5)
     type_(
         "schedule create monthly-hf --study {root}/hf.study.toml --cron '* * * * *' --tz Europe/Stockholm "
         f"--until {until} --max-runs 13 --catch-up latest"

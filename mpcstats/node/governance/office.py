@@ -17,6 +17,7 @@ from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
 from mpcstats.node.governance.permit import Permit, Phase
 from mpcstats.node.governance.vault import Vault
+from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log
 from mpcstats.node.occurrence_book import ResultFolder
 from mpcstats.node.sealing import SealedRun
@@ -48,12 +49,15 @@ class Office:
     ----------
     courier : Courier or None
         Set when the node serves.
+    ledger : ReleaseLedger or None
+        Released counts; set when the node serves.
     """
 
     def __init__(self, directory: PartyDirectory, desk: Desk, log: Log) -> None:
         self.directory, self.desk, self.log = directory, desk, log
         self.courier: Courier | None = None
         self.vault = Vault(directory.path, directory.state, desk.party)
+        self.ledger: ReleaseLedger | None = None
         desk.on_entry.append(self._noted)
         self.calendar = Calendar(desk, ResultFolder(directory.results), directory.config.limits, log)
 
@@ -290,11 +294,22 @@ class Office:
         """Delete what was kept of runs whose results are out, or will never be."""
         state = self.desk.study(study)
         for run in state.runs.values():
-            everybody = set(run.opened) >= set(state.proposal.lock.parties)
-            over = state.closed_because is not None or run.withheld_by or everybody
-            if over and run.run in self.vault.runs():
-                self.vault.forget(run.run)
+            released = set(run.opened) >= set(state.proposal.lock.parties)
+            never = not run.opened and bool(state.closed_because or run.withheld_by)
+            if (released or never) and run.run in self.vault.runs():
+                self.vault.forget(run.run, self.ledger if never else None, self._session_of(study, run.run))
                 self.log.info("shares_deleted", study=study, run=run.run)
+
+    def _session_of(self, study: str, run: str) -> str:
+        """Digest (hex) under which this party computed a run; "" where it did not."""
+        found = [
+            str(signed.entry.body.get("session", ""))
+            for signed in self.desk.entries_of(study)
+            if signed.entry.action == "computed"
+            and signed.entry.party == self.party
+            and signed.entry.body.get("run") == run
+        ]
+        return found[-1] if found else ""
 
     def runs_this_month(self, dataset: str) -> int:
         """Runs on a data set that were begun since the first of this month (UTC)."""

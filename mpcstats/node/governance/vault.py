@@ -3,10 +3,14 @@ of the table it was computed from. Both go when the results are out, or will nev
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
+from mpcstats.errors import MpcStatsError
 from mpcstats.node.journal import FileJournal, storage_key
+from mpcstats.node.ledger import ReleaseLedger
+from mpcstats.node.sealing import withdraw
 
 __all__ = ["Vault"]
 
@@ -50,13 +54,24 @@ class Vault:
         """Folder for the table that a run is computed from."""
         return self._folder(run) / "data"
 
-    def forget(self, run: str) -> None:
-        """Delete everything of a run; its journal so that it cannot be read again."""
+    def forget(self, run: str, ledger: ReleaseLedger | None = None, session: str = "") -> None:
+        """Delete everything of a run; its journal so that it cannot be read again.
+
+        Parameters
+        ----------
+        ledger : ReleaseLedger, optional
+            Of a run that will never be released: its entry among the released counts goes, too.
+        session : str
+            Digest (hex) under which the run was computed, which names that entry.
+        """
         folder = self._folder(run)
         if not folder.exists():
             return
-        if (folder / "run.journal").exists():
-            self.journal(run).discard()
+        path = folder / "run.journal"
+        if ledger is not None and session and path.exists():
+            with contextlib.suppress(MpcStatsError):  # a damaged one goes, too; its entry stays, which is the safe side
+                withdraw(self.journal(run), ledger, bytes.fromhex(session))
+        FileJournal.remove(path)
         shutil.rmtree(folder, ignore_errors=True)
 
     def runs(self) -> list[str]:
