@@ -32,8 +32,8 @@ Words = NDArray[np.uint64]
 _MOST_PRODUCTS = 1 << 14
 """Candidates for all new sets and parties left out together."""
 
-_MOST_UNIONS = 1 << 16
-"""Likewise, as unions of new sets."""
+_MOST_UNIONS, _MOST_OF_ONE = 1 << 16, 1 << 10
+"""Likewise, as unions of new sets; and for one party left out and one set."""
 
 _MOST_ALLOCATED = 256
 """New sets of one request for which witnesses in hidden ones are counted."""
@@ -86,7 +86,8 @@ class Question:
     @property
     def unions(self) -> Candidates:
         """What may be a union of new sets."""
-        return candidates(len(self.units), max(16, _MOST_UNIONS // (len(self.left_out) * max(1, self.cells))))
+        room = _MOST_UNIONS // (len(self.left_out) * max(1, self.cells))
+        return candidates(len(self.units), max(16, min(_MOST_OF_ONE, room)))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
