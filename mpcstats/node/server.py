@@ -136,7 +136,6 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         roster=roster.digest.hex()[:16],
         number=index,
         parties=len(roster.party),
-        committee=len(roster.committee),
     )
     await stop.wait()
     for number in (signal.SIGTERM, signal.SIGINT):  # once is enough
