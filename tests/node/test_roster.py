@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity import create_identity
 from mpcstats.node.roster import Card, load_card, load_roster, make_roster, read_model
+from mpcstats.node.succession import changed_roster, changes
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,23 @@ def test_parties_without_data_compute(cards):
 def test_what_cannot_be_a_committee(cards, committee, threshold, says):
     with pytest.raises(ConfigurationError, match=says):
         make_roster("demo", cards[:10], threshold=threshold, committee=committee)
+
+
+def test_a_named_committee_stays_in_the_next_version(cards):
+    named = make_roster("demo", cards[:9], committee=["party6", "party0", "party3", "party8"])
+    grown = changed_roster(named, add=[cards[10]])
+    assert grown.committee == named.committee
+    assert [change.text for change in changes(named, grown) if not change.party] == ["version: 1 -> 2"]
+    assert changed_roster(named, remove=["party0", "party1"]).committee == ("party6", "party3", "party8")
+    with pytest.raises(ConfigurationError, match="the committee has 2 members"):
+        changed_roster(named, remove=["party0", "party3"])
+    other = changed_roster(named, committee=["party1", "party2", "party3"])
+    assert "who computes: party6, party0, party3, party8 -> party1, party2, party3" in [
+        change.text for change in changes(named, other)
+    ]
+    usual = make_roster("demo", cards[:7])
+    assert len(changed_roster(usual, add=[cards[8]]).committee) == 5
+    assert len(changed_roster(usual, remove=["party0"]).committee) == 6
 
 
 def test_operators_are_counted_in_the_committee(cards):

@@ -103,6 +103,32 @@ def test_arithmetic_on_what_guests_dealt(committee: Committee) -> None:
     assert all(result == results[0] for result in results)
 
 
+@committees
+def test_guests_deal_within_lanes(committee: Committee) -> None:
+    """Lanes send in turn: a guest's deal leaves when it is due, whatever the other lanes do."""
+    first, second = committee.m + 1, committee.m + 2
+
+    async def program(session: Session) -> Any:
+        async def squared(lane: Session, dealer: int, times: int) -> Shared:
+            own = M61.from_ints([dealer]) if lane.index == dealer else None
+            x = (await deal(lane, M61, own, (dealer,), (1,)))[dealer]
+            for _ in range(times):
+                x = await multiply(lane, x, x)
+            return x
+
+        parts = await side_by_side(
+            session,
+            lambda lane: squared(lane, first, 1),
+            lambda lane: squared(lane, 1, 3),
+            lambda lane: squared(lane, second, 2),
+        )
+        return [await opened(session, part, f"part {k}") for k, part in enumerate(parts)], session.steps_taken
+
+    results = run_parties(committee, program, guests=2)
+    assert results[0][0] == [[first**2], [1], [second**4]]
+    assert all(result == results[0] for result in results)
+
+
 @pytest.mark.parametrize("size", [3, SMALLEST, 1 << 15])
 @committees
 def test_fixed_point_on_what_guests_dealt(committee: Committee, size: int) -> None:

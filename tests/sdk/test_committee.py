@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ from mpcstats.errors import ConfigurationError, DisclosureRefused, SpecError
 from mpcstats.sdk import local as local_module
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import ANALYSES
+from tests.sdk import test_local
 from tests.sdk.test_local import genotype_sites
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -192,6 +193,34 @@ def test_above_seven_institutions_five_compute() -> None:
     for row in counted.to_frame().itertuples():
         assert abs(row.count - (frame["sex"] == row.sex).sum()) < 5
     assert set(curves.to_frame()["group"]) == {"x", "y", "z"}
+
+
+def test_thirty_institutions() -> None:
+    frame = cohort()
+    with ms.local(institutions(frame, tuple(f"site{k:02}" for k in range(30)))) as consortium:
+        counted = consortium.count(by=["sex"])
+    expected = frame["sex"].value_counts()
+    assert counted.to_frame().set_index("sex")["count"].to_dict() == expected.to_dict()
+    assert len(counted.outcome.run["committee"]) == 5
+    assert counted.outcome.run["rounds"] == 7
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", ["linear", "logistic"])
+def test_indicators_of_more_sites_than_can_compute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Literal["linear", "logistic"]
+) -> None:
+    """The masks are chosen for as many columns as there are institutions."""
+    monkeypatch.setattr(test_local, "NAMES", tuple(f"site{k:02}" for k in range(11)))
+    parties, _, _ = genotype_sites(tmp_path, 11, 8)
+    trait = {"linear": "height", "logistic": "smoker"}[model]
+    with ms.local(parties) as consortium:
+        found = consortium.gwas(phenotype=trait, covariates=["age"], model=model, site_indicators=True)
+    run = found.outcome.run
+    assert len(run["parties"]) == 11
+    assert run["kappa_total"] is None or run["kappa_total"] >= 40
+    assert np.isfinite(found.to_frame()["P"].dropna()).all()
+    assert found.to_frame()["P"].notna().any()
 
 
 def test_the_ledger_is_kept_by_guests_too() -> None:
