@@ -15,6 +15,7 @@ import pytest
 import mpcstats as ms
 from mpcstats.errors import ConfigurationError, DisclosureRefused, SpecError
 from mpcstats.sdk import local as local_module
+from mpcstats.sdk.results.text import run_facts
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import ANALYSES
 from tests.sdk import test_local
@@ -203,6 +204,9 @@ def test_thirty_institutions() -> None:
     assert counted.to_frame().set_index("sex")["count"].to_dict() == expected.to_dict()
     assert len(counted.outcome.run["committee"]) == 5
     assert counted.outcome.run["rounds"] == 7
+    facts = dict(run_facts(counted.outcome.run))
+    assert facts["committee"] == "site00, site01, site02, site03, site04 (threshold 2)"
+    assert facts["parties"].endswith("site28, site29")
 
 
 @pytest.mark.long

@@ -69,7 +69,12 @@ def run_facts(run: dict[str, Any]) -> list[tuple[str, str]]:
     rows = []
     if "parties" in run:
         names = ", ".join(str(name) for name in run["parties"])
-        rows.append(("parties", f"{names} (threshold {run['threshold']})" if "threshold" in run else names))
+        committee = run.get("committee", run["parties"])
+        guests = len(committee) < len(run["parties"])
+        threshold = f" (threshold {run['threshold']})" if "threshold" in run else ""
+        rows.append(("parties", names if guests else names + threshold))
+        if guests:
+            rows.append(("committee", ", ".join(map(str, committee)) + threshold))
     if "rounds" in run:
         seconds = f" in {float(run['seconds']):.2f} s" if run.get("seconds") is not None else ""
         rows.append(("rounds", f"{run['rounds']}{seconds}"))
