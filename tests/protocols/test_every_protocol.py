@@ -174,7 +174,10 @@ def test_messages_do_not_depend_on_the_data(name: str, committee: Committee) -> 
     assert len(one) > committee.m - 2  # more than the deal of the input
 
 
-@pytest.mark.parametrize("name", CASES)
+_QUICK = {"bit_and", "deal", "less", "multiply", "random_bits", "shuffle", "sort", "to_arithmetic", "truncate"}
+
+
+@pytest.mark.parametrize("name", [n if n in _QUICK else pytest.param(n, marks=pytest.mark.long) for n in CASES])
 def test_guests_take_no_part_in_what_members_do(name: str) -> None:
     """They follow on placeholders: the same messages in the same rounds as without them, none to or from a guest."""
     case, committee = CASES[name], Committee(3, 1)

@@ -98,11 +98,8 @@ QUICK = {
     "count": ("open", "standard"),
     "crosstab": ("open",),
     "describe": ("open",),
-    "ttest": ("open",),
     "kaplan-meier": ("standard",),
     "logrank": ("open",),
-    "cumulative-incidence": ("open",),
-    "ols": ("open",),
     "mannwhitney": ("open",),
     "gwas": ("open",),
 }
