@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -87,13 +88,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     directory.policy()
     index = roster.index(identity.certificate_pem)
     peers = [peer for peer in roster.peers if peer.index != index]
-    network = PeerNetwork(
-        identity,
-        index,
-        roster.peers,
-        lambda reason, party: log.warning("stream_refused", reason=reason, party=party),
-        len(roster.committee),
-    )
+    network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
     scratch = directory.state / "interrupted"
     forget_old(scratch)
     ledger = ReleaseLedger(directory.ledger_file, config.name)
@@ -180,6 +175,10 @@ def open_notifier(directory: PartyDirectory, office: Office, log: Log) -> Notifi
         log.warning("key_expires", day=expires)
         notifier.tell("key-expiring", subject=expires, state=f"ends on {expires}", next="mpcstats party --help")
     return notifier
+
+
+def _refused_streams(log: Log) -> Callable[[str, str], None]:
+    return lambda reason, party: log.warning("stream_refused", reason=reason, party=party)
 
 
 def forget_old(scratch: Path) -> None:

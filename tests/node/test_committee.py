@@ -64,7 +64,7 @@ def counts(network, name):
 def test_three_of_four_nodes_compute(tmp_path):
     """`beta` is a guest; the committee has an order of its own."""
     made = directories(tmp_path, FOUR, committee=["gamma", "alpha", "delta"])
-    with ProcessNetwork(made) as network:
+    with ProcessNetwork(made, start_seconds=240) as network:
         for asked in ("beta", "delta"):
             table, run = counts(network, asked)
             assert table == [80, 40]
