@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Integer, String, Text, UniqueConstraint
+from typing import Any
+
+from sqlalchemy import Boolean, Integer, String, Text, UniqueConstraint, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Base", "EntryRow", "RunRow", "StatementRow", "StudyRow"]
+__all__ = ["AuditHeadRow", "AuditRow", "Base", "CheckpointRow", "EntryRow", "RunRow", "StatementRow", "StudyRow"]
 
 
 class Base(DeclarativeBase):
@@ -67,3 +69,47 @@ class RunRow(Base):
     detail: Mapped[str] = mapped_column(Text, default="{}")
     """Plain JSON: rounds, bytes, digests, error code."""
     changed: Mapped[str] = mapped_column(String(40))
+
+
+class AuditRow(Base):
+    """A record of this party's audit log, see `mpcstats.study.audit`."""
+
+    __tablename__ = "audit_records"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    """From 0."""
+    event: Mapped[str] = mapped_column(String(32))
+    study: Mapped[str] = mapped_column(String(64), index=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    document: Mapped[str] = mapped_column(Text)
+    """The record as canonical JSON."""
+
+
+class AuditHeadRow(Base):
+    """The end of this party's audit log: one row, locked by whoever appends."""
+
+    __tablename__ = "audit_head"
+    key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(Integer)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+@event.listens_for(AuditHeadRow.__table__, "after_create")
+def _empty_log(table: Any, connection: Any, **_options: Any) -> None:
+    """A database that is made without migrations has an empty log, too."""
+    connection.execute(table.insert().values(key=1, size=0, hash="0" * 64))
+
+
+class CheckpointRow(Base):
+    """A signed checkpoint of any party's audit log. Two that contradict each other prove a second history."""
+
+    __tablename__ = "audit_checkpoints"
+    __table_args__ = (UniqueConstraint("consortium", "party", "size", "root", "accepted"),)
+    key: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    consortium: Mapped[str] = mapped_column(String(64))
+    party: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(Integer)
+    root: Mapped[str] = mapped_column(String(64))
+    accepted: Mapped[bool] = mapped_column(Boolean)
+    """Continues the ones before; False: kept as evidence."""
+    document: Mapped[str] = mapped_column(Text)
+    """The checkpoint with its signatures as canonical JSON."""
