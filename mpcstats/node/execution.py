@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mpcstats.errors import ConfigurationError, DisclosureRefused, ProtocolError, SpecError, TransportError
 from mpcstats.node.analyses import Run, can_open_to_some, node_analysis_of
 from mpcstats.node.analyses.base import AnyNodeAnalysis, ReleasedCells
+from mpcstats.node.certify import Certifying, certify
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
 from mpcstats.node.sealing import LedgerOfRun, Phase, SealedRun, check_sealed, seal, sealed_run
@@ -80,6 +81,9 @@ async def execute(
         This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
     approved : Manifest, optional
         What the approvals of the study cover; a run that would open more ends before that.
+    certifying : Certifying, optional
+        Makes the certificate of what is released, with all parties; at all of them or at none. It is put into
+        `run["certificate"]`.
     observe : function of Session, optional
         Given the session before its first round, for whoever wants its accounts even of a run that is refused.
     phase : "whole", "compute" or "release"
@@ -170,20 +174,18 @@ async def _take_part(
     people: Callable[[], Snapshot] | None = None,
     approved: Manifest | None = None,
     observe: Callable[[Session], None] | None = None,
+    certifying: Certifying | None = None,
     seed: bytes | None = None,
     sealing: bool = False,
     recipients: tuple[int, ...] | None = None,
 ) -> Outcome | SealedRun | None:
     """See `execute`; a SealedRun where results are sealed, None where others get them."""
     committee = committee or default_committee(len(channel.parties))
-    if len(data_parties) < rules.minimum_parties:
-        raise DisclosureRefused(
-            f"{len(data_parties)} parties contribute data where {rules.minimum_parties} are needed "
-            f"({Ruling(rules, rules_owner).cite('minimum_parties')})"
-        )
+    ruling = Ruling(rules, rules_owner)
+    _check_parties(data_parties, ruling)
     analysis = node_analysis_of(spec)
     assert isinstance(plan, analysis_of(spec).plan_type)
-    assert contribution is None or isinstance(contribution, analysis.contribution)
+    assert isinstance(contribution, analysis.contribution | None)
     # a session has no coins before its keys are agreed on
     session = Session(
         channel,
@@ -200,7 +202,6 @@ async def _take_part(
     started = time.monotonic()
     await agree_on_keys(session, study_digest, seed)
     dealers = tuple(channel.parties.index(name) + 1 for name in data_parties)
-    ruling = Ruling(rules, rules_owner)
     own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
     run = Run(session, spec, plan, contribution, dealers, ruling, variants, results, own_scratch)
     entry, notes = None, list[str]()
@@ -214,15 +215,29 @@ async def _take_part(
         return outcome
     await confirm(session)
     account = await _account(session, rules, rules_owner, study_digest)
-    if outcome is None:
-        return None
+    account |= {"data_parties": list(data_parties), "request": spec.model_dump(mode="json")}
     # what was shown to some only, the others are not told: the ledger goes by the thresholds
-    if ledger is not None and entry is not None and released is not None and recipients is None:
+    if outcome is not None and ledger is not None and entry is not None and released is not None and recipients is None:
         complete(ledger, entry, released.shown(plan, outcome).tolist())
-    if notes:
+    if notes and outcome is not None:
         outcome = replace(outcome, withheld=[*outcome.withheld, *notes])
-    account |= {"seconds": time.monotonic() - started, "data_parties": list(data_parties)}
-    return replace(outcome, run=account | {"request": spec.model_dump(mode="json")})
+    if certifying is not None:
+        account |= await certify(session, certifying, account, _with_labels(run, outcome))
+    account |= {"seconds": time.monotonic() - started}
+    return None if outcome is None else replace(outcome, run=account)
+
+
+def _check_parties(data_parties: tuple[str, ...], ruling: Ruling) -> None:
+    needed = ruling.rules.minimum_parties
+    if len(data_parties) < needed:
+        raise DisclosureRefused(
+            f"{len(data_parties)} parties contribute data where {needed} are needed ({ruling.cite('minimum_parties')})"
+        )
+
+
+def _with_labels(run: Run[Any, Any, Any], outcome: Outcome | None) -> Outcome | None:
+    """The result; None at a party that lacks the public table of variants, and numbers them."""
+    return outcome if run.variants is not None or not analysis_of(run.spec).needs_genotypes else None
 
 
 async def _computed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mpcstats.node.ledger import Snapshot
 from mpcstats.node.memory import trim
 from mpcstats.node.plan_codec import plan_to_plain
 from mpcstats.node.preparation import Preparation, people_of, prepare_with_report
+from mpcstats.node.snapshots import commitment, snapshot_salt
 from mpcstats.node.study_list import read_study_list
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
@@ -41,6 +43,8 @@ class Prepared:
     report: Preparation | None = None
     people: Callable[[], Snapshot] | None = None
     """See `mpcstats.node.preparation.people_of`."""
+    commitment: Callable[[], bytes] | None = None
+    """See `mpcstats.node.snapshots`."""
 
 
 class Site:
@@ -149,7 +153,10 @@ class Site:
         report = replace(report, without_consent=records.without_consent)
         trim()  # reading takes memory that the run does not need
         people = people_of(spec, plan, records, dictionary, self._name)
-        return Prepared(plan, contribution, rules, records.variants, report, people)
+        ids = (records.family_column, records.id_column, dictionary.unit_of_count)
+        columns = (*columns_used(spec), *(name for name in ids if name is not None))
+        read = partial(commitment, records, columns, snapshot_salt(self._directory.path))
+        return Prepared(plan, contribution, rules, records.variants, report, people, read)
 
     def _dataset(self, spec: AnalysisSpec) -> DatasetConfig:
         if not self.has_data:

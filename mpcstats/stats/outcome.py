@@ -11,7 +11,7 @@ import pandas as pd
 
 from mpcstats.stats.stored_table import StoredTable, Tables
 
-__all__ = ["Outcome"]
+__all__ = ["Outcome", "plain_value"]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Outcome:
             {
                 "analysis": self.analysis,
                 "tables": {name: _table_to_plain(table) for name, table in self.tables.items()},
-                "values": _plain(self.values),
+                "values": plain_value(self.values),
                 "conventions": self.conventions,
                 "withheld": self.withheld,
-                "run": _plain(self.run),
+                "run": plain_value(self.run),
             },
             allow_nan=False,
         )
@@ -82,7 +82,7 @@ def _table_to_plain(table: pd.DataFrame) -> dict[str, Any]:
     return {
         "columns": [str(name) for name in table.columns],
         "dtypes": [str(kind) for kind in table.dtypes],
-        "data": [[_plain(value) for value in table[name].tolist()] for name in table.columns],
+        "data": [[plain_value(value) for value in table[name].tolist()] for name in table.columns],
     }
 
 
@@ -96,11 +96,12 @@ def _table_from_plain(plain: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(series, columns=plain["columns"])
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """JSON values: NaN and what is missing become None, infinities text."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_value(item) for item in value]
     if value is pd.NA or value is None:
         return None
     if hasattr(value, "item") and not isinstance(value, str):
