@@ -19,8 +19,9 @@
     │   ├── Divergence             parties opened different values or run different studies
     │   ├── UndeclaredOpening      code tried to open a value that is not in the manifest
     │   ├── SignatureInvalid       a signed document is not as it was signed
-    │   └── AuditBroken            an audit log was changed, cut or forked
-    │   └── JournalMismatch        a run that is resumed does not repeat what its journal says
+    │   ├── AuditBroken            an audit log was changed, cut or forked
+    │   ├── JournalMismatch        a run that is resumed does not repeat what its journal says
+    │   └── BundleInvalid          a result bundle is not as it was written, or its parts contradict each other
     └── RangeError             a number does not fit its format
         └── StatisticalSecurityError   too many masked openings for the statistical security asked
 
@@ -34,6 +35,7 @@ from typing import ClassVar
 
 __all__ = [
     "AuditBroken",
+    "BundleInvalid",
     "ConfigurationError",
     "DataError",
     "DeadlineExceeded",
@@ -214,6 +216,12 @@ class JournalMismatch(ProtocolError):
     """A party that takes up a run again would send other bytes than before, or its journal is not the run's."""
 
     code = "E1504"
+
+
+class BundleInvalid(ProtocolError):
+    """A result bundle is not as it was written, or its parts do not belong together."""
+
+    code = "E1512"
 
 
 class RangeError(MpcStatsError):

@@ -29,6 +29,8 @@ _COMMANDS = {
     "schedule": ("mpcstats.cli.schedule", "app"),
     "variants": ("mpcstats.cli.variants", "app"),
     "schema": ("mpcstats.cli.schema", "schema"),
+    "audit": ("mpcstats.cli.audit", "app"),
+    "verify": ("mpcstats.cli.verify", "verify"),
 }
 
 

@@ -165,8 +165,10 @@ def _read_private(path: Path, hint: str) -> bytes:
     return content
 
 
-def load_certificate(certificate_pem: bytes, name: str) -> x509.Certificate:
+def load_certificate(certificate_pem: bytes, name: str, *, past: bool = False) -> x509.Certificate:
     """Parse the certificate of party `name` and check name, kind of key and dates.
+
+    `past`: it need not be valid today, for what was signed while it was.
 
     Raises
     ------
@@ -192,7 +194,7 @@ def load_certificate(certificate_pem: bytes, name: str) -> x509.Certificate:
     if not isinstance(public_key, ec.EllipticCurvePublicKey) or not isinstance(public_key.curve, ec.SECP256R1):
         raise ConfigurationError("the certificate's key is not an ECDSA P-256 key", party=name)
     now = datetime.datetime.now(datetime.UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    if not past and not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise ConfigurationError(
             f"the certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} to "
             f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and it is {now:%Y-%m-%d %H:%M}",

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import functools
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from cryptography.hazmat.primitives.serialization import Encoding
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity import check_name, fingerprint_words, load_certificate, signing_public
@@ -48,6 +49,7 @@ __all__ = [
     "load_card",
     "load_roster",
     "make_roster",
+    "past_roster",
     "parse_toml",
     "read_model",
 ]
@@ -124,9 +126,10 @@ class Member(BaseModel):
         return fingerprint_words(self.certificate_pem)
 
     @model_validator(mode="after")
-    def _readable(self) -> Self:
+    def _readable(self, info: ValidationInfo) -> Self:
+        past = bool(info.context and info.context.get("past"))
         try:
-            certificate = load_certificate(self.certificate_pem, self.name)
+            certificate = load_certificate(self.certificate_pem, self.name, past=past)
         except ConfigurationError as error:
             raise ValueError(error.message) from None
         # every certificate in here would be trusted by TLS, and the text is copied into rosters
@@ -332,6 +335,24 @@ def load_roster(path: Path) -> Roster:
     """
     plain, text = read_toml(path, hint="mpcstats consortium join ROSTER --party DIR")
     return read_model(Roster, plain, str(path), text)
+
+
+def past_roster(text: str, source: str) -> Roster:
+    """A roster as it was when something was signed: its certificates need not be valid today.
+
+    Raises
+    ------
+    ConfigurationError
+        Names source and field.
+    """
+    try:
+        plain = tomllib.loads(text)
+    except (ValueError, RecursionError):
+        raise ConfigurationError(f"{source} is not TOML") from None
+    try:
+        return Roster.model_validate(plain, context={"past": True})
+    except ValidationError as error:
+        raise ConfigurationError(f"{source} is not a roster: {error.errors(include_url=False)[0]['msg']}") from None
 
 
 def load_card(path: Path) -> Card:
