@@ -23,6 +23,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError, NotApproved
+from mpcstats.node.auditing import Auditing
+from mpcstats.node.certify import Certifying
 from mpcstats.node.config import RunConfig
 from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
@@ -36,6 +38,7 @@ from mpcstats.node.site import Prepared, Site
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of, parse_spec
+from mpcstats.study.audit import AuditEvent, Condition
 from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
 from mpcstats.transport.grpc_channel import SESSION_ID_BYTES, GrpcChannel
@@ -81,6 +84,8 @@ class House:
     """Released counts."""
     office: Office | None = None
     """Studies; without it only what needs no approval runs."""
+    auditing: Auditing | None = None
+    """The audit log; without it runs are not certified."""
 
 
 class Participation:
@@ -104,6 +109,7 @@ class Participation:
         self._log = house.log
         self._channel: GrpcChannel | None = None
         self._failure: BaseException | None = None
+        self._asked = self._ended = False
         self._began = False
         self.permit: Permit | None = None
         """The approved study that the run belongs to; set by `reserve`."""
@@ -131,6 +137,7 @@ class Participation:
         house = self._house
         self._log = house.log.bind(run=request.run_id.hex(), coordinator=self._coordinator)
         self._request = request
+        self._asked = True
         self._check_versions(request)
         self._spec = parse_spec(request.spec_json)
         _preset_rules(self._spec)
@@ -203,6 +210,7 @@ class Participation:
         # where a study was approved, the rules of that day are in force: nobody has become stricter since
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
         await self._note("running")
+        await self._write_down("run-started")
         self._began = True
         async with contextlib.AsyncExitStack() as stack:
             journal = await self._journal(stack)
@@ -233,8 +241,10 @@ class Participation:
                 recipients=None if self.permit is None else _numbers(house.roster, self.permit.lock.recipients),
                 phase="whole" if self.permit is None else self.permit.phase,
                 journal=journal,
+                certifying=self._certifying(),
             )
         await self._note_result(request.study_digest, result)
+        self._ended = True  # a coordinator that hangs up from here on takes nothing back
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
         return result
@@ -277,10 +287,29 @@ class Participation:
         office, permit = self._house.office, self.permit
         if isinstance(result, SealedRun):
             await self._note("sealed", rounds=result.rounds, journal=result.journal)
+            await self._write_down("run-sealed", decisions=len(result.decisions))
         else:
             await self._note("released", **({} if result is None else {"rounds": result.run["rounds"]}))
+            opened = [] if result is None else result.run["opened"]
+            names = tuple(f"{row['name']}: {row['values']}"[:500] for row in opened)
+            await self._write_down("run-finished", values_opened=sum(row["values"] for row in opened), opened=names)
         if office is not None and permit is not None:
             await asyncio.to_thread(office.ended, permit, session, result)
+
+    async def _write_down(self, event: AuditEvent, **conditions: Condition) -> None:
+        """Write this run into the audit log."""
+        auditing, permit = self._house.auditing, self.permit
+        if auditing is not None:
+            run = self._request.run_id.hex() if permit is None else permit.run
+            conditions |= {"run": run, "analysis": self._spec.type, "dataset": self._spec.dataset}
+            await auditing.note(event, self._coordinator, "" if permit is None else permit.study, **conditions)
+
+    def _certifying(self) -> Certifying | None:
+        """What the run's certificate needs."""
+        auditing = self._house.auditing
+        if auditing is None:
+            return None
+        return auditing.certifying(self.permit, self._request.run_id.hex(), self._prepared.commitment)
 
     async def stop(self, error: MpcStatsError) -> None:
         """End a run from outside: what waits in it raises `error`, and the other parties are told."""
@@ -297,6 +326,12 @@ class Participation:
             )
         if office is not None and self.permit is not None:
             office.calendar.failed(self.permit, error)
+        auditing = self._house.auditing
+        if auditing is not None and self._asked and not self._ended:
+            code, party = getattr(error, "code", type(error).__name__), getattr(error, "party", None) or ""
+            study = "" if self.permit is None else self.permit.study
+            run = self._request.run_id.hex()[:64]
+            auditing.log.append("run-failed", self._coordinator, study, run=run, code=code, party=party)
         if isinstance(error, MpcStatsError):
             self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
         elif isinstance(error, asyncio.CancelledError):

@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.node.auditing import Auditing
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
 from mpcstats.node.governance.courier import Courier
@@ -96,24 +98,17 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     office = open_office(directory, roster, log)
     office.ledger = ledger
     house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
+    auditing = Auditing(directory, roster, office.desk.database, log)
+    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office, auditing)
     stop = asyncio.Event()
-    check = CallerCheck(
-        fingerprint(identity.certificate_pem),
-        peers,
-        frozenset({CONTROL_SERVICE}),
-        lambda reason, method: log.warning("call_refused", reason=reason, method=method),
-    )
+    own = fingerprint(identity.certificate_pem)
+    check = CallerCheck(own, peers, frozenset({CONTROL_SERVICE}), auditing.refused, **auditing.callers)
     server = grpc.aio.server(interceptors=[check], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS)
     network.add_to_server(server)
     add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
     add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
-    try:
-        server.add_secure_port(config.network.listen, server_credentials(identity, peers))
-    except RuntimeError:
-        raise ConfigurationError(
-            f"cannot listen on {config.network.listen}: the address is taken or not of this machine",
-            hint="change [network] listen in party.toml",
-        ) from None
+    auditing.add_to_server(server)
+    _listen(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
     # compiled arithmetic is loaded now, not in the middle of somebody's first run
     await asyncio.to_thread(warm_up)
     loop = asyncio.get_running_loop()
@@ -124,6 +119,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     office.courier = Courier(office.desk, stubs, log)
     exchange = asyncio.create_task(office.courier.run())
     background = in_background(house, office, directory, stop)
+    auditing.start(network, peers)
     log.info(
         "ready",
         listen=config.network.listen,
@@ -142,9 +138,20 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     exchange.cancel()
     await asyncio.gather(exchange, return_exceptions=True)
     await server.stop(1.0)
+    await auditing.stop()
     await network.close()
     office.desk.database.close()
     log.info("stopped", finished=finished)
+
+
+def _listen(server: Any, address: str, credentials: Any) -> None:
+    try:
+        server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise ConfigurationError(
+            f"cannot listen on {address}: the address is taken or not of this machine",
+            hint="change [network] listen in party.toml",
+        ) from None
 
 
 def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:

@@ -3,12 +3,13 @@
 Rules
 * a call without a pinned key is refused, whatever TLS let through;
 * services between parties are for the other parties of the roster;
-* the control service is for the node's own key, which its operator holds.
+* the control service is for the node's own key, which its operator holds;
+* reading the audit log is for that key and for registered auditors, who may call nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -17,18 +18,27 @@ import grpc
 from mpcstats.errors import ConfigurationError
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
-__all__ = ["OPERATOR", "CallerCheck", "caller_index"]
+__all__ = ["AUDITOR", "OPERATOR", "CallerCheck", "caller_auditor", "caller_index"]
 
 OPERATOR = 0
 """The caller's number when the caller is the node's own operator."""
 
+AUDITOR = -1
+"""The caller's number when the caller is a registered auditor."""
+
 _caller: ContextVar[int] = ContextVar("mpcstats_caller")
+_auditor: ContextVar[str] = ContextVar("mpcstats_auditor", default="")
 _Behaviour = Callable[[Any, Any], Awaitable[Any]]
 
 
 def caller_index() -> int:
-    """The number of the party that made the current call (1..m), or OPERATOR. Only inside a call."""
+    """The number of the party that made the current call (1..m), OPERATOR or AUDITOR. Only inside a call."""
     return _caller.get()
+
+
+def caller_auditor() -> str:
+    """The name of the auditor who made the current call; "" for everybody else."""
+    return _auditor.get()
 
 
 class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -44,6 +54,9 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         Full names of the services that only the operator may call; all others are for parties only.
     on_refused : function (reason, method)
         Called for each refused call.
+    auditors : mapping of fingerprint to name
+    audit_services : frozenset of str
+        Full names of the services for the operator and for auditors.
     """
 
     def __init__(
@@ -52,8 +65,13 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         peers: Iterable[PinnedPeer],
         control_services: frozenset[str],
         on_refused: Callable[[str, str], None],
+        auditors: Mapping[bytes, str] | None = None,
+        audit_services: frozenset[str] = frozenset(),
     ) -> None:
+        self._auditors = dict(auditors or {})
+        self._audit_services = audit_services
         self._numbers: Mapping[bytes, int] = {
+            **dict.fromkeys(self._auditors, AUDITOR),
             **{peer.fingerprint: peer.index for peer in peers},
             own_fingerprint: OPERATOR,
         }
@@ -86,27 +104,37 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     def _checked(self, behaviour: _Behaviour, method: str) -> _Behaviour:
         async def checked(request: Any, context: Any) -> Any:
-            number = self._number(context)
-            service = method.split("/")[1]
+            key = self._key(context)
+            number = None if key is None else self._numbers.get(key)
             reason = None
             if number is None:
                 reason = "unknown key"
-            elif (service in self._control_services) != (number == OPERATOR):
+            elif number not in self._callers_of(method.split("/")[1]):
                 reason = "not for this caller"
             if reason is not None:
                 self._on_refused(reason, method)
                 await context.abort(grpc.StatusCode.PERMISSION_DENIED, reason)
             assert number is not None
+            assert key is not None
             _caller.set(number)
+            _auditor.set(self._auditors.get(key, "") if number == AUDITOR else "")
             return await behaviour(request, context)
 
         return checked
 
-    def _number(self, context: Any) -> int | None:
+    def _callers_of(self, service: str) -> Collection[int]:
+        """Who may call a service."""
+        if service in self._control_services:
+            return (OPERATOR,)
+        if service in self._audit_services:
+            return (OPERATOR, AUDITOR)
+        return [number for number in self._numbers.values() if number > OPERATOR]
+
+    def _key(self, context: Any) -> bytes | None:
         pem = context.auth_context().get("x509_pem_cert", [])
         if len(pem) != 1:
             return None
         try:
-            return self._numbers.get(fingerprint(pem[0]))
+            return fingerprint(pem[0])
         except ConfigurationError:
             return None

@@ -95,9 +95,10 @@ def fingerprint(certificate_pem: bytes) -> bytes:
     return hashlib.sha256(public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
 
 
-def server_credentials(own: KeyPair, peers: Iterable[PinnedPeer]) -> Any:
-    """Credentials of a node's port: a client certificate is required and must be one of the peers' or the own."""
-    anchors = own.certificate_pem + b"".join(peer.certificate_pem for peer in peers)
+def server_credentials(own: KeyPair, peers: Iterable[PinnedPeer], others: Iterable[bytes] = ()) -> Any:
+    """Credentials of a node's port: a client certificate is required and must be one of the peers', the own, or one of
+    `others` (PEM)."""
+    anchors = own.certificate_pem + b"".join((*(peer.certificate_pem for peer in peers), *others))
     pair = (own.key_pem, own.certificate_pem)
     return grpc.ssl_server_credentials([pair], root_certificates=anchors, require_client_auth=True)
 

@@ -1,0 +1,118 @@
+"""What a running node does with its audit log: who may read it, whose signatures it gets, which runs are certified."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mpcstats.node.audit import AuditLog, roster_keys
+from mpcstats.node.audit_exchange import HeadExchange
+from mpcstats.node.audit_service import AUDIT_SERVICE, AuditService, WitnessService
+from mpcstats.node.auditors import load_auditors
+from mpcstats.node.certify import Certifying
+from mpcstats.node.config import PartyDirectory
+from mpcstats.node.governance.permit import Permit, software
+from mpcstats.node.logs import Log
+from mpcstats.node.roster import Roster
+from mpcstats.node.state.database import Database
+from mpcstats.study.audit import AuditEvent, Condition
+from mpcstats.study.canonical import document_digest
+from mpcstats.study.certificate import RunIdentity
+from mpcstats.transport.network import PeerNetwork
+from mpcstats.transport.tls import PinnedPeer, fingerprint
+from mpcstats.version import __version__
+from mpcstats.wire.audit_pb2_grpc import WitnessStub, add_AuditServicer_to_server, add_WitnessServicer_to_server
+
+__all__ = ["Auditing"]
+
+_SILENT_SECONDS = 60.0
+
+
+class Auditing:
+    """The audit log of a running node.
+
+    Parameters
+    ----------
+    directory : PartyDirectory
+    roster : Roster
+    database : Database
+    node_log : Log
+
+    Attributes
+    ----------
+    log : AuditLog
+    """
+
+    def __init__(self, directory: PartyDirectory, roster: Roster, database: Database, node_log: Log) -> None:
+        self._key, self._roster, self._node_log = directory.signing_key(), roster, node_log
+        self._keys = roster_keys(roster)
+        self._auditors = load_auditors(directory.path)
+        self._silent_until: dict[tuple[str, str], float] = {}
+        self._exchange: HeadExchange | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.log = AuditLog(database, roster.consortium, directory.config.name, self._key)
+
+    @property
+    def certificates(self) -> Iterable[bytes]:
+        """Of auditors, for TLS (PEM)."""
+        return self._auditors.values()
+
+    @property
+    def callers(self) -> dict[str, Any]:
+        """What `CallerCheck` has to know."""
+        names = {fingerprint(pem): name for name, pem in self._auditors.items()}
+        return {"auditors": names, "audit_services": frozenset({AUDIT_SERVICE})}
+
+    def add_to_server(self, server: Any) -> None:
+        """Serve Witness and Audit."""
+        witness = WitnessService(self.log, self._roster.names, self._keys)
+        add_WitnessServicer_to_server(witness, server)  # type: ignore[no-untyped-call]
+        add_AuditServicer_to_server(AuditService(self.log), server)  # type: ignore[no-untyped-call]
+
+    def refused(self, reason: str, method: str) -> None:
+        """A call was refused: logged each time, and written down once a minute for each reason and method."""
+        self._node_log.warning("call_refused", reason=reason, method=method)
+        now = time.monotonic()
+        if len(self._silent_until) < 1000 and now >= self._silent_until.get((reason, method), 0.0):
+            self._silent_until[reason, method] = now + _SILENT_SECONDS
+            self.log.append("call-refused", "node", reason=reason, method=method[:200])
+
+    def start(self, network: PeerNetwork, peers: Iterable[PinnedPeer]) -> None:
+        """Write the start down, and begin to exchange heads."""
+        self.log.append("node-started", "node", version=__version__, roster=self._roster.digest.hex())
+        calls: dict[str, Callable[..., Any]] = {
+            peer.name: WitnessStub(network.channel_to(peer.index)).Exchange  # type: ignore[no-untyped-call]
+            for peer in peers
+        }
+        self._exchange = HeadExchange(self.log, self._keys, calls, self._node_log)
+        self._task = asyncio.create_task(self._exchange.run())
+
+    async def stop(self) -> None:
+        """End the exchange, and write the stop down."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self.log.append("node-stopped", "node")
+
+    async def note(self, event: AuditEvent, actor: str, study: str = "", **conditions: Condition) -> None:
+        """Write down what happened to a run, and show the others the new head soon."""
+        await asyncio.to_thread(lambda: self.log.append(event, actor, study, session=None, **conditions))
+        if self._exchange is not None:
+            self._exchange.wake()
+
+    def certifying(self, permit: Permit | None, run_id: str, commitment: Callable[[], bytes] | None) -> Certifying:
+        """What a run needs to be certified."""
+        roster = self._roster
+        identity = RunIdentity(
+            consortium=roster.consortium,
+            roster=roster.digest.hex(),
+            roster_version=roster.version,
+            study="" if permit is None else permit.study,
+            lock="" if permit is None else document_digest("lock", permit.lock).hex(),
+            run=run_id if permit is None else permit.run,
+            occurrence="" if permit is None else permit.occurrence,
+            software=software(),
+        )
+        return Certifying(self._key, self._keys, identity, self.log, commitment)
