@@ -82,7 +82,6 @@ def run_node(path: Path) -> None:
 async def serve(directory: PartyDirectory, log: Log) -> None:
     """Open the port and serve until a signal or `Control.Stop`."""
     from mpcstats.field import warm_up
-    from mpcstats.node.execution import execute
 
     give_memory_back()
     config = directory.config
@@ -91,15 +90,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     index = roster.index(identity.certificate_pem)
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
-    scratch = directory.state / "interrupted"
-    forget_old(scratch)
-    ledger = ReleaseLedger(directory.ledger_file, config.name)
-    site, jobs = Site(directory), Jobs(config.name)
-    office = open_office(directory, roster, log)
-    office.ledger = ledger
-    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
-    auditing = Auditing(directory, roster, office.desk.database, log)
-    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office, auditing)
+    house, office, auditing = _house(directory, roster, network, log)
     stop = asyncio.Event()
     own = fingerprint(identity.certificate_pem)
     check = CallerCheck(own, peers, frozenset({CONTROL_SERVICE}), auditing.refused, **auditing.callers)
@@ -142,6 +133,23 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     await network.close()
     office.desk.database.close()
     log.info("stopped", finished=finished)
+
+
+def _house(
+    directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log
+) -> tuple[House, Office, Auditing]:
+    """What all runs of the node share."""
+    from mpcstats.node.execution import execute
+
+    config, scratch = directory.config, directory.state / "interrupted"
+    forget_old(scratch)
+    office = open_office(directory, roster, log)
+    office.ledger = ledger = ReleaseLedger(directory.ledger_file, config.name)
+    auditing = Auditing(directory, roster, office.desk.database, log)
+    office.desk.on_entry.append(auditing.noted)
+    site, jobs = Site(directory), Jobs(config.name)
+    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office, auditing)
+    return house, office, auditing
 
 
 def _listen(server: Any, address: str, credentials: Any) -> None:
