@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mpcstats.cli.options import AsJson, Party, Reason
 from mpcstats.errors import SpecError
 
 if TYPE_CHECKING:
@@ -19,11 +20,8 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Counts that repeat themselves under one approval.", no_args_is_help=True, add_completion=False)
 
-Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule, or of its study's id the beginning.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Person = Annotated[str, typer.Option("--as", metavar="PERSON", help="Who does it.")]
-Reason = Annotated[str, typer.Option(help="Why; every party reads it.")]
 
 _SHOWN = 3
 
@@ -64,7 +62,7 @@ def create(
 
 
 @app.command("list")
-def list_schedules(party: Party, as_json: AsJson = False) -> None:
+def list_schedules(party: Party = Path(), as_json: AsJson = False) -> None:
     """Show all schedules that this party's node knows."""
     lines = _lines(party)
     if as_json:
@@ -77,7 +75,7 @@ def list_schedules(party: Party, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(name: Name, party: Party, as_json: AsJson = False) -> None:
+def show(name: Name, party: Party = Path(), as_json: AsJson = False) -> None:
     """Show one schedule: its calendar, bounds, who paused it, the last run."""
     line = _find(_lines(party), name)
     if as_json:
@@ -99,7 +97,7 @@ def show(name: Name, party: Party, as_json: AsJson = False) -> None:
 @app.command("next")
 def next_runs(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the schedule, or path of a study.toml.")],
-    party: Annotated[Path | None, typer.Option("--party", metavar="DIR", help="The party's directory.")] = None,
+    party: Party = Path(),
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many.")] = 5,
 ) -> None:
     """Show when a schedule is due next; of a study.toml without a node."""
@@ -110,8 +108,6 @@ def next_runs(
 
     if Path(name).exists():
         schedule = study_schedule(Path(name))
-    elif party is None:
-        raise SpecError(f"there is no file {name!r}", hint=f"mpcstats schedule next {name} --party DIR")
     else:
         line = _find(_lines(party), name)
         schedule = parse_schedule(line["schedule"])
@@ -121,7 +117,7 @@ def next_runs(
 
 
 @app.command()
-def pause(name: Name, party: Party, reason: Reason = "", person: Person = "") -> None:
+def pause(name: Name, party: Party = Path(), reason: Reason = "", person: Person = "") -> None:
     """Stop a schedule for all parties, until this one resumes it."""
     _switch("pause", name, party, reason, person)
     typer.echo(f"paused {name}: nothing of it runs at any party")
@@ -129,7 +125,7 @@ def pause(name: Name, party: Party, reason: Reason = "", person: Person = "") ->
 
 
 @app.command()
-def resume(name: Name, party: Party, reason: Reason = "", person: Person = "") -> None:
+def resume(name: Name, party: Party = Path(), reason: Reason = "", person: Person = "") -> None:
     """Let a schedule go on that this party paused."""
     _switch("resume", name, party, reason, person)
     typer.echo(f"resumed {name}")
@@ -138,7 +134,7 @@ def resume(name: Name, party: Party, reason: Reason = "", person: Person = "") -
 @app.command()
 def history(
     name: Name,
-    party: Party,
+    party: Party = Path(),
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PREFIX", help="Write PREFIX.csv, PREFIX.png and PREFIX.svg.")
     ] = None,

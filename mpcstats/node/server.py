@@ -91,6 +91,20 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
     house, office, auditing = _house(directory, roster, network, log)
+    network = PeerNetwork(
+        identity,
+        index,
+        roster.peers,
+        lambda reason, party: log.warning("stream_refused", reason=reason, party=party),
+        len(roster.committee),
+    )
+    scratch = directory.state / "interrupted"
+    forget_old(scratch)
+    ledger = ReleaseLedger(directory.ledger_file, config.name)
+    site, jobs = Site(directory), Jobs(config.name)
+    office = open_office(directory, roster, log)
+    notifier = open_notifier(directory, office, log)
+    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
     stop = asyncio.Event()
     own = fingerprint(identity.certificate_pem)
     check = CallerCheck(own, peers, frozenset({CONTROL_SERVICE}), auditing.refused, **auditing.callers)
@@ -100,6 +114,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
     auditing.add_to_server(server)
     _listen(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
+    open_port(server, config.network.listen, server_credentials(identity, peers))
     # compiled arithmetic is loaded now, not in the middle of somebody's first run
     await asyncio.to_thread(warm_up)
     loop = asyncio.get_running_loop()
@@ -111,6 +126,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     exchange = asyncio.create_task(office.courier.run())
     background = in_background(house, office, directory, stop)
     auditing.start(network, peers)
+    background = in_background(house, office, notifier, stop)
     log.info(
         "ready",
         listen=config.network.listen,
@@ -135,9 +151,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     log.info("stopped", finished=finished)
 
 
-def _house(
-    directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log
-) -> tuple[House, Office, Auditing]:
+def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log) -> tuple[House, Office, Auditing]:
     """What all runs of the node share."""
     from mpcstats.node.execution import execute
 
@@ -170,11 +184,19 @@ def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:
     return Office(directory, desk, log)
 
 
-def in_background(
-    house: House, office: Office, directory: PartyDirectory, stop: asyncio.Event
-) -> list[asyncio.Task[None]]:
+def open_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials) -> None:
+    """Listen for the other parties and the operator."""
+    try:
+        server.add_secure_port(address, credentials)
+    except RuntimeError:
+        raise ConfigurationError(
+            f"cannot listen on {address}: the address is taken or not of this machine",
+            hint="change [network] listen in party.toml",
+        ) from None
+
+
+def in_background(house: House, office: Office, notifier: Notifier, stop: asyncio.Event) -> list[asyncio.Task[None]]:
     """Scheduled runs and notices; each ends within a second of `stop`."""
-    notifier = open_notifier(directory, office, house.log)
     engine = schedule_engine(house, office.calendar, notifier.tell)
     return [asyncio.create_task(run_schedules(engine, stop)), asyncio.create_task(run_notifier(notifier, stop))]
 
@@ -188,7 +210,7 @@ def open_notifier(directory: PartyDirectory, office: Office, log: Log) -> Notifi
     expires = key_expiring(directory.identity().certificate_pem, desk.now())
     if expires is not None:
         log.warning("key_expires", day=expires)
-        notifier.tell("key-expiring", subject=expires, state=f"ends on {expires}", next="mpcstats party --help")
+        notifier.tell("key-expiring", subject=expires, state=f"ends on {expires}", next="mpcstats party rotate")
     return notifier
 
 

@@ -93,7 +93,7 @@ def test_next_of_a_file_needs_no_node(study):
     upcoming = due_times(schedule, datetime.datetime.now(UTC), schedule.until)
     first = run("schedule", "next", study, "-n", 2).splitlines()[0].strip()
     assert first == (schedule.local(upcoming[0]) if upcoming else "nothing is due any more")
-    with pytest.raises(SpecError, match="no file"):
+    with pytest.raises(ConfigurationError, match=r"party\.toml"):
         run("schedule", "next", "monthly-hf")
 
 

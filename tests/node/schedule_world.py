@@ -213,7 +213,7 @@ def simulate(url: str, folder: Path, count: int, seed: int, crash_rate: float, m
             hours = rng.uniform(0.1, most_hours)
             hours = -hours if jump < 0.05 else 12 * hours if jump < 0.08 else hours
             world.time = (world.time + timedelta(hours=hours)).replace(microsecond=0)
-            if rng.random() < 0.05:
+            if rng.random() < 0.03:
                 world.engine = None  # a restart in good order
             looks.append(world.time)
             await world.step()

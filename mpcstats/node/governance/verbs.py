@@ -23,6 +23,7 @@ from mpcstats.node.terms import parse_terms
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.lifecycle import RunState, StudyState
 from mpcstats.study.lock import parse_proposal
+from mpcstats.study.schedule import parse_schedule
 from mpcstats.study.spec import canonical_json
 from mpcstats.wire.node_pb2 import TermsRequest
 
@@ -144,6 +145,8 @@ class Verbs:
     async def do_propose(self, progress: Progress, proposal: dict[str, Any], person: str = "") -> Answer:
         """Sign a proposal and send it to all parties."""
         parsed = parse_proposal(proposal)
+        if parsed.schedule is not None:
+            parse_schedule(parsed.schedule)
         office = self._office
         unsigned = set(self._house.roster.names) - set(await asyncio.to_thread(joined, office.desk))
         if unsigned:
