@@ -54,7 +54,7 @@ class Schedule(BaseModel):
         Five fields. Weekdays are names ("mon-fri"): programs disagree what their numbers mean. Not both a day of the
         month and a weekday: programs disagree whether that is "and" or "or". `last` is the last day of the month.
     tz : str
-        Name in the IANA data base.
+        Name in the IANA data base; default UTC.
     starts, until : datetime
         UTC. Nothing is due before `starts` or after `until`, and nothing starts after `until`.
     max_runs : int or None
@@ -68,7 +68,7 @@ class Schedule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     cron: str = Field(max_length=200)
-    tz: str = Field(max_length=64)
+    tz: str = Field(default="UTC", max_length=64)
     starts: datetime.datetime
     until: datetime.datetime
     max_runs: int | None = Field(default=None, ge=1, le=MOST_DUE)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mpcstats.errors import NotApproved, SpecError, StudyClosed, StudyError
+from mpcstats.errors import ConfigurationError, NotApproved, SpecError, StudyClosed, StudyError
 from mpcstats.study.canonical import canonical_bytes
 from mpcstats.study.occurrences import MOST_ATTEMPTS, Occurrence, check_occurrence, too_late
 from mpcstats.study.schedule import MOST_DUE, Schedule, due_times, is_due, next_due, parse_schedule
@@ -264,3 +264,31 @@ def test_how_long_an_occurrence_may_wait():
             found = too_late(of, due, later)
             assert (found and found[0]) == expected
         assert too_late(of, due, of.until + timedelta(seconds=1))[0] == "missed"
+
+
+def test_a_study_file_with_a_wrong_schedule_is_refused_when_it_is_read(tmp_path):
+    from mpcstats.study.files.study import load_study
+
+    path = tmp_path / "study.toml"
+    head = """\
+apiVersion = "mpcstats/v1"
+kind = "Study"
+id = "hf-count"
+title = "Heart failure"
+purpose = "planning"
+principal = "anna@northfield.example"
+consortium = "heart"
+expires = 2099-01-31T00:00:00Z
+[analysis]
+type = "count"
+[schedule]
+name = "monthly-hf"
+tz = "Europe/Stockholm"
+starts = 2027-01-01
+until = 2027-12-31
+"""
+    path.write_text(head + 'cron = "0 6 1 * *"\n')
+    assert load_study(path).schedule is not None
+    path.write_text(head + 'cron = "0 6 * * 1"\n')
+    with pytest.raises(ConfigurationError, match=r"line 11, schedule: cron: .*write 'mon'"):
+        load_study(path)

@@ -43,6 +43,7 @@ mpcstats = "==0.1"
 name = "monthly"
 cron = "0 6 1 * *"
 until = 2027-12-31
+starts = 2027-01-01
 """
 
 WRONG = [

@@ -36,6 +36,7 @@ from mpcstats.errors import SpecError
 from mpcstats.study.analyses import ANALYSES, parse_spec
 from mpcstats.study.files.problems import Problem, file_error, problems_of
 from mpcstats.study.files.reading import read_toml
+from mpcstats.study.schedule import parse_schedule
 from mpcstats.study.spec import AnalysisSpec
 from mpcstats.version import __version__
 
@@ -96,7 +97,7 @@ class Schedule(_Section):
     """When, such as "0 6 1 * *"; weekdays by name."""
     tz: str = "UTC"
     """Time zone, such as "Europe/Stockholm"."""
-    starts: AwareDatetime | datetime.date | None = None
+    starts: AwareDatetime | datetime.date
     """The first moment; a date: from its midnight."""
     until: AwareDatetime | datetime.date
     """No run after this; a date: to the end of the day."""
@@ -106,6 +107,14 @@ class Schedule(_Section):
     """Runs that could not start in time: the latest, all, or none are made up for."""
     grace_minutes: int = Field(default=60, ge=1, le=10_080)
     """How late a run may start and still be in time."""
+
+    @model_validator(mode="after")
+    def _has_due_times(self) -> Self:
+        try:
+            parse_schedule(self.model_dump())
+        except SpecError as error:
+            raise ValueError(error.message.removeprefix("schedule").lstrip(".: ")) from None
+        return self
 
 
 class Study(_Section):
