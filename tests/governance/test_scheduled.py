@@ -11,7 +11,7 @@ from datetime import UTC, timedelta
 
 import pytest
 
-from mpcstats.errors import SpecError
+from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
 from mpcstats.sdk.schedule_history import ScheduleHistory
 from mpcstats.study.analyses.counts import CountSpec
@@ -74,9 +74,9 @@ def test_scheduled_counts_run_by_themselves_wait_for_all_and_stop_when_paused(tm
             "max_runs": 3,
             "grace_minutes": 10,
         }
-        wrong = make_proposal(lead, SPEC, count_manifest(2), id="by-number", schedule=schedule | {"cron": "0 6 * * 1"})
-        with pytest.raises(SpecError, match="write 'mon'"):
-            propose(lead, wrong)
+        wrong = schedule | {"cron": "0 6 * * 1"}
+        with pytest.raises(ConfigurationError, match="write 'mon'"):
+            propose(lead, make_proposal(lead, SPEC, count_manifest(2), id="hf", schedule=wrong))
         study = propose(lead, make_proposal(lead, SPEC, count_manifest(2), id="hf", schedule=schedule))
         wait_for(lambda: lead.govern("show", study=study)["status"] == "approved", 20, "approvals")
         with pytest.raises(SpecError, match="run by its schedule"):
