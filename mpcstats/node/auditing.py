@@ -20,6 +20,7 @@ from mpcstats.node.state.database import Database
 from mpcstats.study.audit import AuditEvent, Condition
 from mpcstats.study.canonical import document_digest
 from mpcstats.study.certificate import RunIdentity
+from mpcstats.study.entries import SignedEntry
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 from mpcstats.version import __version__
@@ -28,6 +29,22 @@ from mpcstats.wire.audit_pb2_grpc import WitnessStub, add_AuditServicer_to_serve
 __all__ = ["Auditing"]
 
 _SILENT_SECONDS = 60.0
+
+_EVENTS: dict[str, AuditEvent] = {
+    "join": "roster-joined",
+    "rotate": "key-rotated",
+    "revoke-key": "key-revoked",
+    "propose": "study-proposed",
+    "approve": "study-approved",
+    "reject": "study-rejected",
+    "comment": "study-commented",
+    "withdraw": "study-withdrawn",
+    "withhold": "run-withheld",
+    "pause": "schedule-paused",
+    "resume": "schedule-resumed",
+    "held": "schedule-held",
+}
+"""Acts with events of their own; of others it is written down that the entry came or went."""
 
 
 class Auditing:
@@ -46,6 +63,7 @@ class Auditing:
     """
 
     def __init__(self, directory: PartyDirectory, roster: Roster, database: Database, node_log: Log) -> None:
+        self._party = directory.config.name
         self._key, self._roster, self._node_log = directory.signing_key(), roster, node_log
         self._keys = roster_keys(roster)
         self._auditors = load_auditors(directory.path)
@@ -78,6 +96,19 @@ class Auditing:
         if len(self._silent_until) < 1000 and now >= self._silent_until.get((reason, method), 0.0):
             self._silent_until[reason, method] = now + _SILENT_SECONDS
             self.log.append("call-refused", "node", reason=reason, method=method[:200])
+
+    def noted(self, signed: SignedEntry) -> None:
+        """Write down that an entry was made here or came in; called from any thread."""
+        entry = signed.entry
+        own = entry.party == self._party
+        event: AuditEvent = _EVENTS.get(entry.action, "entry-sent" if own else "entry-received")
+        actor = (entry.person or "node") if own else entry.party
+        conditions: dict[str, Condition] = {"entry": signed.digest, "number": entry.number}
+        if entry.person and not own:
+            conditions["person"] = entry.person
+        if "run" in entry.body:
+            conditions["run"] = str(entry.body["run"])
+        self.log.append(event, actor, entry.study, session=None, **conditions)
 
     def start(self, network: PeerNetwork, peers: Iterable[PinnedPeer]) -> None:
         """Write the start down, and begin to exchange heads."""

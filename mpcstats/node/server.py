@@ -91,20 +91,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
     house, office, auditing = _house(directory, roster, network, log)
-    network = PeerNetwork(
-        identity,
-        index,
-        roster.peers,
-        lambda reason, party: log.warning("stream_refused", reason=reason, party=party),
-        len(roster.committee),
-    )
-    scratch = directory.state / "interrupted"
-    forget_old(scratch)
-    ledger = ReleaseLedger(directory.ledger_file, config.name)
-    site, jobs = Site(directory), Jobs(config.name)
-    office = open_office(directory, roster, log)
     notifier = open_notifier(directory, office, log)
-    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office)
     stop = asyncio.Event()
     own = fingerprint(identity.certificate_pem)
     check = CallerCheck(own, peers, frozenset({CONTROL_SERVICE}), auditing.refused, **auditing.callers)
@@ -113,8 +100,7 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
     add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
     auditing.add_to_server(server)
-    _listen(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
-    open_port(server, config.network.listen, server_credentials(identity, peers))
+    open_port(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
     # compiled arithmetic is loaded now, not in the middle of somebody's first run
     await asyncio.to_thread(warm_up)
     loop = asyncio.get_running_loop()
@@ -124,7 +110,6 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     stubs = {peer.name: PeerStub(network.channel_to(peer.index)) for peer in peers}  # type: ignore[no-untyped-call]
     office.courier = Courier(office.desk, stubs, log)
     exchange = asyncio.create_task(office.courier.run())
-    background = in_background(house, office, directory, stop)
     auditing.start(network, peers)
     background = in_background(house, office, notifier, stop)
     log.info(
@@ -142,13 +127,17 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     log.info("stopping", busy=house.jobs.busy)
     await asyncio.gather(*background, return_exceptions=True)
     finished = await house.jobs.drain(GRACE_SECONDS)
-    exchange.cancel()
-    await asyncio.gather(exchange, return_exceptions=True)
+    await _end(exchange)
     await server.stop(1.0)
     await auditing.stop()
     await network.close()
     office.desk.database.close()
     log.info("stopped", finished=finished)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log) -> tuple[House, Office, Auditing]:
@@ -164,16 +153,6 @@ def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log:
     site, jobs = Site(directory), Jobs(config.name)
     house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office, auditing)
     return house, office, auditing
-
-
-def _listen(server: Any, address: str, credentials: Any) -> None:
-    try:
-        server.add_secure_port(address, credentials)
-    except RuntimeError:
-        raise ConfigurationError(
-            f"cannot listen on {address}: the address is taken or not of this machine",
-            hint="change [network] listen in party.toml",
-        ) from None
 
 
 def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:

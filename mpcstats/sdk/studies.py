@@ -9,9 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.sdk.bundle import write_bundle
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.results import Result, wrap
+from mpcstats.sdk.results.text import beside
+from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_from_bytes
+from mpcstats.study.entries import SignedEntry
+from mpcstats.study.files.writing import study_text
 from mpcstats.study.lock import Proposal, parse_proposal
 
 __all__ = ["lock_file", "read_proposal", "save_result"]
@@ -57,5 +62,25 @@ def save_result(
     (Result, list of Path)
     """
     found = client.govern("result", progress, study=study, run=run)
-    result = wrap(outcome_from_bytes(Path(found["path"]).read_bytes()))
-    return result, [Path(path) for path in result.save(prefix)]
+    outcome = outcome_from_bytes(Path(found["path"]).read_bytes())
+    result = wrap(outcome)
+    files = [Path(path) for path in result.save(prefix)]
+    if "certificate" in outcome.run:
+        progress("writing the bundle that others can verify")
+        files.append(_bundle(client, found["study"], outcome, beside(prefix, ".bundle.zip")))
+    return result, files
+
+
+def _bundle(client: NodeClient, study: str, outcome: Outcome, path: Path) -> Path:
+    directory = client.directory
+    joined, entries = client.govern("consortium")["entries"], client.govern("entries", study=study)["entries"]
+    shown = client.govern("show", study=study)["study"]
+    return write_bundle(
+        path,
+        outcome,
+        directory.roster(),
+        key=directory.signing_key(),
+        party=client.name,
+        entries=[SignedEntry.model_validate(plain) for plain in (*joined.values(), *entries)],
+        study_toml=study_text(shown),
+    )

@@ -189,6 +189,15 @@ by = "arm"
     opened = {entry["name"]: entry["values"] for entry in outcome["run"]["opened"]}
     manifest = {entry["name"]: entry["limit"] for entry in _lock(type_)["manifest"]}
     assert all(count <= manifest[name] for name, count in opened.items())
+    verified = type_("verify {root}/out/sglt2.bundle.zip --roster {root}/roster.toml")
+    assert "3 signatures" in verified or "uppsala" in verified
+    bundle = type_.root / "out" / "sglt2.bundle.zip"
+    content = bytearray(bundle.read_bytes())
+    content[len(content) // 2] ^= 1
+    (type_.root / "out" / "flipped.zip").write_bytes(content)
+    type_("verify {root}/out/flipped.zip", code=6)
+    type_.everywhere("audit verify {me} --peers")
+    assert "study-approved" in type_("audit export {umea} --format csv")
     type_("study new later --template count --party {uppsala} -o {root}/later.study.toml")
     assert "released" in type_("inbox --all --party {umea}")
 

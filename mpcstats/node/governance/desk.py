@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mpcstats.errors import AuditBroken, FrameRejected, SpecError
+from mpcstats.errors import AuditBroken, FrameRejected, MpcStatsError, SpecError
 from mpcstats.node.roster import Roster
 from mpcstats.node.state.database import Database
 from mpcstats.node.state.tables import EntryRow, StudyRow
@@ -116,8 +116,6 @@ class Desk:
                 f"sent an entry of {len(document):,} bytes (most: {LONGEST_ENTRY:,})", party=entry.party
             )
         self._check(signed)
-        if entry.action == "propose" and parse_proposal(entry.body).id != entry.study:
-            raise FrameRejected("sent a proposal whose id is not its digest", party=entry.party)
         with self._lock:
             number, previous = self._head(entry.party)
             if entry.number <= number:
@@ -284,6 +282,20 @@ class Desk:
                     document=document,
                 )
             )
-            if entry.action == "propose" and session.query(StudyRow).filter_by(study=entry.study).first() is None:
-                name = parse_proposal(entry.body).name
+            name = _proposed(entry)
+            if name and session.query(StudyRow).filter_by(study=entry.study).first() is None:
                 session.add(StudyRow(study=entry.study, name=name, proposer=entry.party))
+
+
+def _proposed(entry: Entry) -> str:
+    """Name of the study that an entry proposes; "" of other entries, and of proposals that are none here.
+
+    Such a one stays in its party's chain, which would end otherwise; there is no study of it, and nothing runs.
+    """
+    if entry.action != "propose":
+        return ""
+    try:
+        proposal = parse_proposal(entry.body)
+    except MpcStatsError:
+        return ""
+    return proposal.name if proposal.id == entry.study else ""

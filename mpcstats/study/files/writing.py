@@ -11,7 +11,7 @@ from typing import Any
 
 from mpcstats.errors import SpecError
 
-__all__ = ["comment", "toml_scalar"]
+__all__ = ["comment", "study_text", "toml_scalar"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDE = 110
@@ -58,3 +58,13 @@ def comment(text: str, width: int = 100) -> list[str]:
 
 def _key(name: str) -> str:
     return name if _BARE.fullmatch(name) else toml_scalar(name)
+
+
+def study_text(study: Mapping[str, Any]) -> str:
+    """A study's content as TOML: the same content, in words of its own (comments are not part of what is signed)."""
+    lines = [f"{_key(name)} = {toml_scalar(value)}" for name, value in study.items() if not isinstance(value, Mapping)]
+    for name, table in study.items():
+        if isinstance(table, Mapping):
+            lines += ["", f"[{_key(name)}]"]
+            lines += [f"{_key(key)} = {toml_scalar(value)}" for key, value in table.items() if value is not None]
+    return "\n".join(lines) + "\n"
