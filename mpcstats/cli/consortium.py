@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mpcstats.cli.options import Party
 from mpcstats.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(help="Make, join and watch a consortium.", no_args_is_help=True, add_completion=False)
-
-Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 
 
 @app.command()

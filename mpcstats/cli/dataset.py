@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mpcstats.cli.options import Party
 from mpcstats.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the data set.")]
-Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _MARKS = {"ok": "ok ", "warning": "!  ", "problem": "x  "}
 

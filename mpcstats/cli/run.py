@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import typer
 from typer.core import TyperGroup
 
+from mpcstats.cli.options import Party
 from mpcstats.errors import ConfigurationError, SpecError
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Party = Annotated[Path, typer.Option("--party", metavar="DIR", help="The party's directory.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="PREFIX", help="Write tables and plots PREFIX.*")]
 Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
 PolicyName = Annotated[str | None, typer.Option("--policy", help="A preset that makes the release stricter.")]

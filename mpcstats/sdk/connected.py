@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mpcstats.errors import ConfigurationError, SpecError
 from mpcstats.sdk.connect import NodeClient
@@ -11,6 +13,9 @@ from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.spec import AnalysisSpec
+
+if TYPE_CHECKING:
+    from mpcstats.sdk.study_session import StudyConsortium
 
 __all__ = ["ConnectedConsortium", "connect"]
 
@@ -53,6 +58,47 @@ class ConnectedConsortium(Consortium):
 
     def __repr__(self) -> str:
         return f"<consortium {self.name} of {', '.join(self.parties)}, through the node of {self._client.name}>"
+
+    def study(
+        self,
+        name: str,
+        *,
+        title: str,
+        purpose: str,
+        principal: str,
+        expires: datetime.date | datetime.datetime | str,
+        recipients: Sequence[str] = (),
+        wait_seconds: float = 600.0,
+        **fields: Any,
+    ) -> StudyConsortium:
+        """A study: the next request is proposed to all institutions, run when they approve, fetched when they release.
+
+        Parameters
+        ----------
+        name : str
+            Id of the study; one study is one request. Asked again, it goes on where it is.
+        title, purpose, principal : str
+            For the people who approve.
+        expires : date or time
+            After this nothing runs and nothing is released.
+        recipients : sequence of party names
+            Default: all.
+        wait_seconds : float
+            How long a request waits for the others before it raises `NotApproved`.
+        fields
+            Others of study.toml: publication, ethics, authors, duo_use.
+
+        Returns
+        -------
+        StudyConsortium
+            With the methods of a consortium.
+        """
+        from mpcstats.sdk.study_session import StudyConsortium
+
+        plain = {"id": name, "title": title, "purpose": purpose, "principal": principal, "expires": expires, **fields}
+        if recipients:
+            plain["recipients"] = list(recipients)
+        return StudyConsortium(self._client, plain, self._dictionary_of, wait_seconds, self._progress)
 
     def _dictionary_of(self, dataset: str) -> Dictionary:
         datasets = self._client.directory.config.datasets

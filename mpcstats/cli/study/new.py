@@ -20,7 +20,13 @@ def new(
         Path | None, typer.Option("--output", "-o", help="Where to write it; default ID.study.toml.")
     ] = None,
     party: Annotated[
-        Path | None, typer.Option("--party", metavar="DIR", help="A party: its consortium and data set are filled in.")
+        Path | None,
+        typer.Option(
+            "--party",
+            metavar="DIR",
+            envvar="MPCSTATS_PARTY",
+            help="A party: its consortium and data set are filled in.",
+        ),
     ] = None,
 ) -> None:
     """Write a study file with all fields of an analysis, and what they mean."""
