@@ -127,7 +127,13 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     client = NodeClient(party)
     state, signed = client.status(), set(client.govern("consortium")["signed"])
     peers = {peer["name"]: peer for peer in state["peers"]}
-    own = {"reachable": True, "same_roster": True, "round_trip_ms": 0.0, "version": state["version"]}
+    own = {
+        "reachable": True,
+        "same_roster": True,
+        "round_trip_ms": 0.0,
+        "version": state["version"],
+        "clock_skew_ms": 0,
+    }
     rows = [
         {
             "name": member.name,
@@ -143,16 +149,17 @@ def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="P
     if as_json:
         typer.echo(json.dumps({"consortium": roster.consortium, "version": roster.version, "parties": rows}, indent=2))
         return
-    columns = f"{'part':<7} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} version"
+    columns = f"{'part':<7} {'signed':<7} {'online':<7} {'roster':<7} {'round trip':<11} {'skew':<9} version"
     typer.echo(f"{'party':<20} {'role':<8} {columns}")
     for row in rows:
         online, same = row["reachable"], row["same_roster"]
         trip = f"{row['round_trip_ms']:.1f} ms" if online else "-"
+        skew = f"{row['clock_skew_ms']:+d} ms" if online else "-"
         part = "member" if row["computes"] else "guest"
         typer.echo(
             f"{row['name']:<20} {row['role']:<8} {part:<7} {'yes' if row['signed'] else 'no':<7} "
             f"{'yes' if online else 'no':<7} "
-            f"{('same' if same else 'OTHER') if online else '-':<7} {trip:<11} {row['version'] or '-'}"
+            f"{('same' if same else 'OTHER') if online else '-':<7} {trip:<11} {skew:<9} {row['version'] or '-'}"
         )
 
 

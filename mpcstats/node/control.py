@@ -22,6 +22,7 @@ from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entries
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.participation import House, Participation
+from mpcstats.node.ping import MAX_PAYLOAD, PingDesk
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec
@@ -69,10 +70,13 @@ class PeerService(PeerServicer):
     def __init__(self, house: House) -> None:
         self._house = house
         self._asked: Counter[str] = Counter()
+        self._ping = PingDesk(house.name, house.roster)
 
-    async def Ping(self, _request: PingRequest, _context: Any) -> PingReply:
-        """Name, roster and version of this party."""
-        return PingReply(name=self._house.name, roster_digest=self._house.roster.digest, version=__version__)
+    async def Ping(self, request: PingRequest, context: Any) -> PingReply:
+        """Name, roster, version and clock of this party."""
+        if len(request.payload) > MAX_PAYLOAD:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the payload is too large")
+        return await self._ping.answer(request, self._house.roster.names[caller_index() - 1])
 
     async def Exchange(self, request: Entries, _context: Any) -> Entries:
         """Take the caller's entries and give back what it lacks."""
@@ -250,8 +254,9 @@ class ControlService(ControlServicer):
         stub = PeerStub(self._house.network.channel_to(number))  # type: ignore[no-untyped-call]
         try:
             await stub.Ping(PingRequest(), timeout=_PING_SECONDS)  # the first one may have to connect
-            start = time.perf_counter()
+            start, began = time.perf_counter(), time.time()
             reply = await stub.Ping(PingRequest(), timeout=_PING_SECONDS)
+            skew = reply.time_microseconds / 1e6 - (began + time.time()) / 2 if reply.time_microseconds else 0.0
         except grpc.RpcError:
             return PeerStatus(name=name, reachable=False)
         return PeerStatus(
@@ -260,6 +265,7 @@ class ControlService(ControlServicer):
             version=reply.version,
             round_trip_microseconds=int((time.perf_counter() - start) * 1e6),
             same_roster=reply.roster_digest == self._house.roster.digest,
+            clock_skew_milliseconds=round(skew * 1000),
         )
 
 

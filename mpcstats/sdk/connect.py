@@ -127,6 +127,7 @@ class NodeClient:
                 "same_roster": peer.same_roster,
                 "round_trip_ms": peer.round_trip_microseconds / 1000 if peer.reachable else None,
                 "version": peer.version or None,
+                "clock_skew_ms": peer.clock_skew_milliseconds if peer.reachable else None,
             }
             for peer in reply.peers
         ]

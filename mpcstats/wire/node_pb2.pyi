@@ -20,18 +20,30 @@ class Failure(_message.Message):
     def __init__(self, code: _Optional[str] = ..., party: _Optional[str] = ..., message: _Optional[str] = ..., hint: _Optional[str] = ...) -> None: ...
 
 class PingRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("payload",)
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    payload: bytes
+    def __init__(self, payload: _Optional[bytes] = ...) -> None: ...
 
 class PingReply(_message.Message):
-    __slots__ = ("name", "roster_digest", "version")
+    __slots__ = ("name", "roster_digest", "version", "time_microseconds", "registry_digest", "payload", "protocol", "roster_version")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ROSTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    TIME_MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
+    REGISTRY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_VERSION_FIELD_NUMBER: _ClassVar[int]
     name: str
     roster_digest: bytes
     version: str
-    def __init__(self, name: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ...) -> None: ...
+    time_microseconds: int
+    registry_digest: bytes
+    payload: bytes
+    protocol: int
+    roster_version: int
+    def __init__(self, name: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ..., time_microseconds: _Optional[int] = ..., registry_digest: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., protocol: _Optional[int] = ..., roster_version: _Optional[int] = ...) -> None: ...
 
 class CoordinatorMessage(_message.Message):
     __slots__ = ("reserve", "begin", "cancelled")
@@ -206,18 +218,20 @@ class StatusReply(_message.Message):
     def __init__(self, name: _Optional[str] = ..., role: _Optional[str] = ..., version: _Optional[str] = ..., consortium: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., uptime_seconds: _Optional[int] = ..., current_run: _Optional[str] = ..., queued_runs: _Optional[int] = ..., finished_runs: _Optional[int] = ..., failed_runs: _Optional[int] = ..., peers: _Optional[_Iterable[_Union[PeerStatus, _Mapping]]] = ...) -> None: ...
 
 class PeerStatus(_message.Message):
-    __slots__ = ("name", "reachable", "round_trip_microseconds", "same_roster", "version")
+    __slots__ = ("name", "reachable", "round_trip_microseconds", "same_roster", "version", "clock_skew_milliseconds")
     NAME_FIELD_NUMBER: _ClassVar[int]
     REACHABLE_FIELD_NUMBER: _ClassVar[int]
     ROUND_TRIP_MICROSECONDS_FIELD_NUMBER: _ClassVar[int]
     SAME_ROSTER_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_SKEW_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     name: str
     reachable: bool
     round_trip_microseconds: int
     same_roster: bool
     version: str
-    def __init__(self, name: _Optional[str] = ..., reachable: _Optional[bool] = ..., round_trip_microseconds: _Optional[int] = ..., same_roster: _Optional[bool] = ..., version: _Optional[str] = ...) -> None: ...
+    clock_skew_milliseconds: int
+    def __init__(self, name: _Optional[str] = ..., reachable: _Optional[bool] = ..., round_trip_microseconds: _Optional[int] = ..., same_roster: _Optional[bool] = ..., version: _Optional[str] = ..., clock_skew_milliseconds: _Optional[int] = ...) -> None: ...
 
 class StopRequest(_message.Message):
     __slots__ = ()
