@@ -24,6 +24,7 @@ _COMMANDS = {
     "inbox": ("mpcstats.cli.inbox", "inbox"),
     "result": ("mpcstats.cli.result", "app"),
     "dataset": ("mpcstats.cli.dataset", "app"),
+    "doctor": ("mpcstats.cli.doctor", "doctor"),
     "run": ("mpcstats.cli.run", "app"),
     "ledger": ("mpcstats.cli.ledger", "app"),
     "schedule": ("mpcstats.cli.schedule", "app"),
