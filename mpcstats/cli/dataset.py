@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mpcstats.cli.options import Party
+from mpcstats.cli.options import AsJson, Party
 from mpcstats.errors import ConfigurationError
 
 if TYPE_CHECKING:
