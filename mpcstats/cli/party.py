@@ -29,6 +29,9 @@ def init(
     advertise: Annotated[str | None, typer.Option(help="host:port that the others dial; default: as --listen.")] = None,
     role: Annotated[str, typer.Option(help="data, or compute: takes part without data.")] = "data",
     operator: Annotated[str | None, typer.Option(help="The institution; default: the name.")] = None,
+    legal: Annotated[str, typer.Option(help="For the card: the institution's full legal name.")] = "",
+    contact: Annotated[str, typer.Option(help="For the card: who answers for the node.")] = "",
+    dpo: Annotated[str, typer.Option(help="For the card: the data protection officer.")] = "",
 ) -> None:
     """Make a key, a certificate and first configuration files. Without --name: the keys for an existing party.toml."""
     from mpcstats.node.setup import create_keys, create_party
@@ -37,7 +40,13 @@ def init(
         words = create_keys(directory)
     else:
         words = create_party(
-            directory, name=name, listen=listen, advertise=advertise or listen, role=role, operator=operator
+            directory,
+            name=name,
+            listen=listen,
+            advertise=advertise or listen,
+            role=role,
+            operator=operator,
+            institution={"legal": legal, "contact": contact, "dpo": dpo},
         )
     name = name or directory.resolve().name
     typer.echo(f"made the keys of {name} in {directory / 'keys'}")

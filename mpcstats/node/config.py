@@ -5,6 +5,9 @@
     name = "northfield"
     role = "data"                     # or "compute": takes part without data
     operator = "Northfield Hospital"
+    legal = "Northfield University Hospital Trust"   # optional, as the next two: for the card
+    contact = "research-it@northfield.example"
+    dpo = "dpo@northfield.example"
 
     [network]
     listen = "0.0.0.0:4710"           # MPCSTATS_LISTEN
@@ -64,7 +67,7 @@ from mpcstats.node.consent import Consent
 from mpcstats.node.identity import load_identity, load_signing_key
 from mpcstats.node.notify_config import NotifyTarget
 from mpcstats.node.quiet import LimitsConfig
-from mpcstats.node.roster import Address, PartyName, Role, Roster, address_parts, load_roster
+from mpcstats.node.roster import Address, LongText, PartyName, Role, Roster, address_parts, load_roster
 from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.policy import Policy, load_policy
 from mpcstats.study.signing import SigningKey
@@ -153,6 +156,9 @@ class PartyConfig(_Section):
     name: PartyName
     role: Role
     operator: str = Field(min_length=1, max_length=200)
+    legal: LongText = ""
+    contact: LongText = ""
+    dpo: LongText = ""
     network: NetworkConfig
     datasets: dict[str, DatasetConfig] = {}
     run: RunConfig = RunConfig()

@@ -38,10 +38,12 @@ from mpcstats.study.spec import digest
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
 __all__ = [
+    "CARD_ONLY",
     "MAX_COMPUTING",
     "MAX_LISTED",
     "MIN_COMPUTING",
     "Card",
+    "LongText",
     "Member",
     "Role",
     "Roster",
@@ -59,6 +61,8 @@ MAX_LISTED = 60
 """Parties of a consortium: a node has a connection to each other one."""
 
 Role = Literal["data", "compute"]
+CARD_ONLY = ("legal", "contact", "dpo")
+"""What a card says of the institution, and a roster does not repeat."""
 _ADDRESS = re.compile(r"(?P<host>[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\]):(?P<port>[0-9]{1,5})")
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -90,6 +94,7 @@ def _name(text: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+LongText = Annotated[str, Field(max_length=300)]
 PartyName = Annotated[str, AfterValidator(_name)]
 
 
@@ -149,10 +154,18 @@ class Card(Member):
 
     apiVersion: Literal["mpcstats/v1"] = "mpcstats/v1"
     kind: Literal["PartyCard"] = "PartyCard"
+    legal: LongText = ""
+    """The institution's full legal name. This and the next two stay on the card: no roster lists or hashes them."""
+    contact: LongText = ""
+    """Who answers for the node: a person or an office, with mail address or telephone number."""
+    dpo: LongText = ""
+    """The data protection officer."""
 
     def to_toml(self) -> str:
         """The whole card."""
-        return 'apiVersion = "mpcstats/v1"\nkind = "PartyCard"\n' + super().to_toml()
+        head = 'apiVersion = "mpcstats/v1"\nkind = "PartyCard"\n'
+        own = (f"{key} = {toml_value(value)}\n" for key in CARD_ONLY if (value := getattr(self, key)))
+        return head + "".join(own) + super().to_toml()
 
 
 class Roster(BaseModel):
@@ -316,7 +329,7 @@ def make_roster(
     committee: Sequence[str] | None = None,
 ) -> Roster:
     """A roster of the given cards, in their order; every field is checked."""
-    members = [card.model_dump(exclude={"apiVersion", "kind"}) for card in cards]
+    members = [card.model_dump(exclude={"apiVersion", "kind", *CARD_ONLY}) for card in cards]
     plain: dict[str, Any] = {"consortium": consortium, "version": version, "previous": previous, "party": members}
     if threshold is not None:
         plain["threshold"] = threshold

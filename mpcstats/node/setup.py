@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.config import PartyConfig, PartyDirectory
 from mpcstats.node.identity import create_identity, fingerprint_words
-from mpcstats.node.roster import Card, read_model
+from mpcstats.node.roster import CARD_ONLY, Card, read_model
 from mpcstats.node.toml_text import toml_value
 
 __all__ = ["create_keys", "create_party", "make_card"]
@@ -18,7 +19,7 @@ kind = "Party"
 name = {name}
 role = {role}
 operator = {operator}
-
+{institution}
 [network]
 listen = {listen}
 advertise = {advertise}
@@ -51,9 +52,21 @@ extends = "standard"
 
 
 def create_party(
-    directory: Path, *, name: str, listen: str, advertise: str, role: str = "data", operator: str | None = None
+    directory: Path,
+    *,
+    name: str,
+    listen: str,
+    advertise: str,
+    role: str = "data",
+    operator: str | None = None,
+    institution: Mapping[str, str] | None = None,
 ) -> str:
     """Make `directory` with keys/, party.toml and, for a party with data, policy.toml.
+
+    Parameters
+    ----------
+    institution : mapping, optional
+        What the party's card says of it: legal, contact, dpo.
 
     Returns
     -------
@@ -67,13 +80,15 @@ def create_party(
     """
     values = {"name": name, "role": role, "operator": operator or name, "listen": listen, "advertise": advertise}
     network = {"listen": listen, "advertise": advertise}
-    plain = {key: values[key] for key in ("name", "role", "operator")}
+    about = {key: text for key, text in (institution or {}).items() if text}
+    plain = {key: values[key] for key in ("name", "role", "operator")} | about
     kind = {"apiVersion": "mpcstats/v1", "kind": "Party"}
     read_model(PartyConfig, {**kind, **plain, "network": network}, "the new party")
     if (directory / "party.toml").exists():
         raise ConfigurationError(f"{directory / 'party.toml'} exists", hint=f"mpcstats party init {directory}")
     pair = create_identity(directory, name)
-    text = _PARTY.format(**{key: toml_value(value) for key, value in values.items()})
+    lines = "".join(f"{key} = {toml_value(text)}\n" for key, text in about.items())
+    text = _PARTY.format(institution=lines, **{key: toml_value(value) for key, value in values.items()})
     (directory / "party.toml").write_text(text + (_DATASET if role == "data" else ""), encoding="utf-8")
     policy = directory / "policy.toml"
     if role == "data" and not policy.exists():
@@ -103,5 +118,6 @@ def make_card(path: Path) -> Card:
         "operator": config.operator,
         "address": config.network.advertise,
         "certificate": directory.identity().certificate_pem.decode(),
+        **{key: getattr(config, key) for key in CARD_ONLY},
     }
     return read_model(Card, plain, f"the card of {config.name}")
