@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.cells import table_digest
 from mpcstats.node.config import PartyDirectory
-from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.datasource import load
 from mpcstats.node.ledger import FORGOTTEN, Entry, ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
+from mpcstats.node.site import source_of
 from mpcstats.study.dictionary import load_dictionary
 
 __all__ = ["LedgerLine", "ledger_lines", "prune_ledger"]
@@ -106,6 +107,8 @@ def prune_ledger(directory: PartyDirectory) -> dict[str, int]:
                     hint="list it again, or leave the ledger as it is",
                 )
             files = directory.dataset(dataset)
-            records = load(Dataset(files.table, id=files.id), name, load_dictionary(files.dictionary))
+            # as a run reads it: another rule of consent or other codes make another table
+            source = replace(source_of(files), genotypes=None, variants=None)
+            records = load(source, name, load_dictionary(files.dictionary))
             found[dataset] = ledger.prune(dataset, table_digest(records.source))
         return found

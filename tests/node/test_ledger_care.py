@@ -17,6 +17,7 @@ from mpcstats.node.datasource import Dataset, load
 from mpcstats.node.ledger import FORGOTTEN, ROWS, Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_care import ledger_lines, prune_ledger
 from mpcstats.node.lockfile import hold_lock
+from mpcstats.node.site import source_of
 from mpcstats.stats.differencing import Members, Release
 from mpcstats.study.dictionary import load_dictionary
 from mpcstats.testing.processes import PartyFiles, make_party_directories
@@ -90,3 +91,22 @@ def test_a_data_set_that_is_not_listed_is_not_taken_for_gone(party: PartyDirecto
     ledger.begin(Entry("ff" * 32, "other", "ab" * 32, ("alpha",), Release((2,), shown=(True, True)), own))
     with pytest.raises(ConfigurationError, match="'other'"):
         prune_ledger(party)
+
+
+def test_a_table_under_a_rule_of_consent_is_the_one_of_its_release(party: PartyDirectory) -> None:
+    (party.path / "cohort.csv").write_text("age,agreed\n" + "40,yes\n" * 20 + "40,no\n" * 5)
+    consent = '[datasets.main.consent]\ncolumn = "agreed"\nallow = ["yes"]\n'
+    party.config_file.write_text(party.config_file.read_text() + consent)
+    party = PartyDirectory(party.path)
+    files = party.dataset("main")
+    now = table_digest(load(source_of(files), "alpha", load_dictionary(files.dictionary)).source)
+    whole = table_digest(load(Dataset(files.table), "alpha", load_dictionary(files.dictionary)).source)
+    ledger = ReleaseLedger(party.ledger_file, "alpha")
+    for number, table in enumerate((now, whole)):
+        release = Release((2,), shown=(True, False))
+        ledger.begin(
+            Entry(f"{number:064x}", "main", "ab" * 32, ("alpha", "beta"), release, Snapshot(PEOPLE, ROWS, table))
+        )
+    assert prune_ledger(party) == {"main": 1}
+    kept = [entry.own.keyed_by for entry in ledger.entries("main") if entry.own is not None]
+    assert kept == [ROWS, FORGOTTEN]

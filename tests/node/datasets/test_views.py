@@ -122,7 +122,7 @@ def test_another_rule_makes_another_table_for_the_ledger(tmp_path: Path) -> None
 
     def content(**view: Any) -> str:
         records = load(Dataset(path, **view), "north")
-        return cells._content(records.source)
+        return cells.table_digest(records.source)
 
     mapping = tmp_path / "mapping.toml"
     mapping.write_text('[values.grade]\n"2" = 1\n')
