@@ -150,13 +150,15 @@ def load(
     described = dictionary.columns if dictionary else ()
     names_of_ids = [*_PLINK_IDS, *([dataset.id] if dataset.id is not None else [])]
     as_written = [*names_of_ids, *(column.name for column in described if column.type in {"category", "date"})]
+    numbers = [column.name for column in described if column.is_number]
     mapping = None if dataset.mapping is None else load_mapping(Path(dataset.mapping))
     if mapping is not None:
         if dictionary is not None:
             mapping.check(dictionary)
         own = {common: name for name, common in mapping.columns.items()}
         as_written = [own.get(name, name) for name in (*as_written, *mapping.values)]
-    source, where = _open_table(dataset.table, party, as_written, [c.name for c in described if c.is_number])
+        numbers = [own.get(name, name) for name in numbers]
+    source, where = _open_table(dataset.table, party, as_written, numbers)
     source, left_out = with_consent(source, dataset.consent, where, party)
     source = with_mapping(source, mapping, dictionary, where, party)
     genotypes, variants = load_genotypes(dataset, party, cache)

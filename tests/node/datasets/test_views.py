@@ -224,6 +224,15 @@ class TestMapping:
             self.load(kind, tmp_path, text=text)
 
 
+def test_renamed_columns_are_read_as_the_dictionary_says(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Jahre,person\n007,007\n040,1e3\n")
+    (tmp_path / "mapping.toml").write_text('[columns]\nJahre = "age"\nperson = "pid"\n')
+    records = load(Dataset(tmp_path / "t.csv", mapping=tmp_path / "mapping.toml"), "north", DICTIONARY)
+    frame = check_records(records, DICTIONARY, ["age", "pid"], "north")
+    assert frame["age"].tolist() == [7, 40]
+    assert frame["pid"].tolist() == ["007", "1e3"]
+
+
 def test_a_new_name_that_is_taken(tmp_path: Path) -> None:
     (tmp_path / "mapping.toml").write_text('[columns]\nyears = "age"')
     with pytest.raises(DataError, match="has already"):
