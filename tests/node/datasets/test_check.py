@@ -196,7 +196,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(column=st.sampled_from(COLUMNS), cells=CELLS)
 def test_both_checks_agree_whether_something_is_wrong(column: dict[str, Any], cells: list[Any]) -> None:
     dictionary: Dictionary = parse_dictionary({"id": "d", "column": [column]})

@@ -89,7 +89,7 @@ def test_one_person_changes_nothing_in_the_file() -> None:
     assert len(found.notes) == 3
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.lists(st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6).map(lambda v: round(v, 3)), min_size=30, max_size=60),
     st.floats(1, 1e6),
