@@ -23,7 +23,6 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the data set.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _MARKS = {"ok": "ok ", "warning": "!  ", "problem": "x  "}
 
 

@@ -45,6 +45,7 @@ def snapshot_salt(directory: Path) -> bytes:
     """
     path = directory / "keys" / "snapshot.salt"
     with contextlib.suppress(FileExistsError):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(SALT_BYTES))

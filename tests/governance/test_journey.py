@@ -116,11 +116,13 @@ def network(type_):
         for person in people:
             type_(f"party person {{{name}}} {person}")
     assert "minimum_count                15         own value" in type_("policy show --party {umea} --dataset cvd")
+    assert "problem" not in type_("doctor --party {uppsala}").lower().replace("no problem", "")
     with ProcessNetwork(type_.homes) as network:
         deadline = time.monotonic() + 30
         while "no" in _column(type_("consortium status --party {uppsala}"), "signed") and time.monotonic() < deadline:
             time.sleep(0.2)
         assert _column(type_("consortium status --party {lund}"), "online") == ["yes"] * 3
+        type_.everywhere("doctor --party {me} --peers")
         yield network
 
 
