@@ -58,8 +58,10 @@ class Lock(_Part):
         The request in full, defaults included.
     plan, dictionary, roster, variants : str
         Digests (hex): the public shape, the data dictionary, the roster, the list of variants ("" without).
-    parties, data_parties : tuple of str
+    parties, data_parties, committee : tuple of str
+        All, those with data, those that compute.
     threshold : int
+        Members of the committee that together learn nothing.
     rules : dict of owner to rules
         Of every party with data, and of the preset the request names.
     policies : dict of party to digest
@@ -83,6 +85,7 @@ class Lock(_Part):
     variants: str = ""
     parties: tuple[str, ...]
     data_parties: tuple[str, ...]
+    committee: tuple[str, ...]
     threshold: int = Field(ge=1)
     rules: dict[str, dict[str, Any]]
     policies: dict[str, str] = {}
@@ -184,6 +187,7 @@ def parse_proposal(body: Any) -> Proposal:
     _check_agreement(proposal)
     problems = {
         "data_parties": set(lock.data_parties) <= set(lock.parties) and len(lock.data_parties) > 0,
+        "committee": set(lock.committee) <= set(lock.parties) and len(lock.committee) > 2 * lock.threshold,
         "rules": set(lock.data_parties) <= set(lock.rules),
         "recipients": len(lock.recipients) > 0 and set(lock.recipients) <= set(lock.parties),
     }

@@ -140,6 +140,7 @@ def released(release: str = "manual") -> Released:
         roster=roster.digest.hex(),
         parties=roster.names,
         data_parties=roster.data_parties,
+        committee=roster.committee,
         threshold=roster.threshold,
         rules={name: rule.__dict__ for name, rule in rules.items()},
         manifest=[

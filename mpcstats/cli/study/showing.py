@@ -80,6 +80,8 @@ def _manifest(shown: dict[str, Any]) -> None:
         typer.echo(f"  {name:<28} {rule['value']!s:<8} because of {rule['owner']}")
     rounds = f"{cost['rounds']:,} rounds" if cost["exact"] else f"at most {cost['rounds']:,} rounds"
     sent = max(cost["bytes_sent"].values(), default=0)
+    members = ", ".join(lock["committee"])
+    typer.echo(f"computed by {members}: any {lock['threshold']} of them together learn nothing beyond the result")
     typer.echo(f"cost        {rounds}, {sent / 1e6:,.1f} MB from each party, about {cost['seconds']} s")
 
 

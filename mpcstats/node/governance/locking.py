@@ -90,6 +90,7 @@ def make_lock(
         roster=roster.digest.hex(),
         parties=roster.names,
         data_parties=roster.data_parties,
+        committee=roster.committee,
         threshold=roster.threshold,
         variants=variants,
         rules={owner: asdict(own) for owner, own in rules.items()},

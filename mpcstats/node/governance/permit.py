@@ -101,6 +101,7 @@ class Permit:
             ("roster", roster.digest.hex(), lock.roster),
             ("parties", roster.names, lock.parties),
             ("data_parties", roster.data_parties, lock.data_parties),
+            ("committee", roster.committee, lock.committee),
             ("threshold", roster.threshold, lock.threshold),
             ("software", software(), lock.software),
         ):
