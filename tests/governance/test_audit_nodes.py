@@ -52,6 +52,9 @@ def command(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
+pytestmark = pytest.mark.xdist_group("audit")
+
+
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     root = tmp_path_factory.mktemp("audit")

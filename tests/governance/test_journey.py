@@ -208,6 +208,7 @@ def _lock(type_) -> dict:
     return json.loads((type_.root / "sglt2.study.lock").read_text())
 
 
+@pytest.mark.long
 def test_a_scheduled_count(network, type_) -> None:
     """Every minute, so that the test need not wait a month; the release is automatic, by policy."""
     for name in NAMES:

@@ -374,6 +374,11 @@ def test_a_flipped_bit_is_found_in_the_structure_and_all_over(run: Released) -> 
 
 
 @pytest.mark.long
+def test_every_sixteenth_flipped_bit_is_found(run: Released) -> None:
+    flip(run, range(0, len(run.bundle), 16))
+
+
+@pytest.mark.exhaustive
 def test_each_flipped_bit_is_found(run: Released) -> None:
     flip(run, range(len(run.bundle)))
 

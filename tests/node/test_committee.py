@@ -61,6 +61,7 @@ def counts(network, name):
     return next(iter(outcome.tables.values()))["count"].tolist(), outcome.run
 
 
+@pytest.mark.long
 def test_three_of_four_nodes_compute(tmp_path):
     """`beta` is a guest; the committee has an order of its own."""
     made = directories(tmp_path, FOUR, committee=["gamma", "alpha", "delta"])

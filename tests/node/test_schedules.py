@@ -53,6 +53,13 @@ def test_a_year_of_scheduled_counts_with_crashes_pauses_absences_and_clocks_that
 
 
 @pytest.mark.long
+def test_a_year_of_a_hundred_scheduled_counts(url, tmp_path):
+    world = simulate(url, tmp_path, count=100, seed=7, crash_rate=0.002, most_hours=24)
+    assert world.crashes > 3
+    assert len(world.started_at) > 400
+
+
+@pytest.mark.exhaustive
 def test_a_year_of_a_thousand_scheduled_counts(url, tmp_path):
     world = simulate(url, tmp_path, count=1000, seed=7, crash_rate=0.0002, most_hours=24)
     assert world.crashes > 3

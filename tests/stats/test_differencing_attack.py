@@ -319,14 +319,16 @@ def trial(seeds: range, pairs_only: bool = False) -> tuple[int, int, int]:
 
 
 def test_no_combination_counts_a_few_people() -> None:
-    successes, requested, refused = trial(range(150))
+    successes, requested, refused = trial(range(60))
     assert successes == 0
     assert 0.1 < refused / requested < 0.5
 
 
-@pytest.mark.long
-def test_no_combination_counts_a_few_people_in_ten_thousand_sequences() -> None:
-    successes, requested, refused = trial(range(10_000))
+@pytest.mark.parametrize(
+    "count", [pytest.param(1_000, marks=pytest.mark.long), pytest.param(10_000, marks=pytest.mark.exhaustive)]
+)
+def test_no_combination_counts_a_few_people_in_many_sequences(count: int) -> None:
+    successes, requested, refused = trial(range(count))
     print(f"{refused} of {requested} requests refused")
     assert successes == 0
 
@@ -373,7 +375,7 @@ def on_shares(
     return refused
 
 
-@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 60), marks=pytest.mark.long)], ids=["", "more"])
+@pytest.mark.parametrize("seeds", [range(1), pytest.param(range(1, 60), marks=pytest.mark.long)], ids=["", "more"])
 def test_the_twin_in_the_clear_decides_like_the_parties(seeds: range) -> None:
     found = set()
     for seed in seeds:
