@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["LARGEST_COUNT", "LARGEST_STEP", "DisclosureRules"]
+__all__ = ["LARGEST_COUNT", "LARGEST_NOISE", "LARGEST_STEP", "DisclosureRules"]
 
 LARGEST_COUNT = 1 << 29
 """Counts of people and thresholds on them stay below this, far from where numbers modulo 2^61-1 wrap around."""
 
 LARGEST_STEP = 1000
 """Rounding bases and steps of curves."""
+
+LARGEST_NOISE = 10_000
+"""Percent of 1 / epsilon: epsilon is 1/100 or more."""
 
 _RANGES = {
     "minimum_count": (0, LARGEST_COUNT),
@@ -23,6 +26,7 @@ _RANGES = {
     "minimum_allele_count": (0, LARGEST_COUNT),
     "hits_log10_p": (0, 100),
     "events_per_parameter": (0, LARGEST_COUNT),
+    "noise_scale": (0, LARGEST_NOISE),
 }
 
 
@@ -73,6 +77,9 @@ class DisclosureRules:
         subtracts them. False hides such groups; the others' total must be 0 or at least `minimum_count`.
     events_per_parameter : int
         Events that a survival model needs for each of its parameters (0: no limit).
+    noise_scale : int
+        Percent of 1 / epsilon: counts leave with two-sided geometric noise, 100 for epsilon = 1, 1000 for 0.1 (0: no
+        noise). Analyses without noise are refused where it is asked for.
     """
 
     minimum_count: int
@@ -89,6 +96,7 @@ class DisclosureRules:
     allele_counts: bool
     small_remainders: bool
     events_per_parameter: int
+    noise_scale: int = 0
 
     def __post_init__(self) -> None:
         for name, (low, high) in _RANGES.items():

@@ -30,7 +30,8 @@ def show(directory: Directory, as_json: AsJson = False) -> None:
     for line in lines:
         shown = "not known yet" if line.released is None else f"{line.released} released"
         known = "none of this party" if line.known_by is None else f"known by {line.known_by}"
-        typer.echo(f"{line.id[:16]}  {line.dataset:<16} {line.cells} cells, {shown:<14} {known}")
+        noise = "" if line.epsilon is None else f", epsilon {line.epsilon}"
+        typer.echo(f"{line.id[:16]}  {line.dataset:<16} {line.cells} cells, {shown:<14} {known}{noise}")
     typer.echo(f"{len(lines)} releases")
 
 

@@ -52,6 +52,9 @@ def show(party: Party, dataset: Dataset = "", as_json: AsJson = False) -> None:
     )
     typer.echo(f"release     {policy.release.rule}")
     typer.echo(f"budget      {policy.budget.runs_per_month or 'no limit of'} runs per month")
+    if policy.rules.noise_scale or policy.budget.epsilon is not None:
+        most = "no limit of epsilon" if policy.budget.epsilon is None else f"epsilon {policy.budget.epsilon_per_year:g}"
+        typer.echo(f"noise       {_epsilon(policy.rules.noise_scale)}; {most} in 365 days")
 
 
 @app.command()
@@ -73,6 +76,9 @@ def use(
     ] = None,
     release: Annotated[str, typer.Option(help="manual, or auto: what passed all checks leaves by itself.")] = "manual",
     budget: Annotated[int | None, typer.Option("--runs-per-month", help="At most so many runs a month.")] = None,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon-per-year", help="Budget of noisy releases of a data set (noise_scale).")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Replace the policy that is there.")] = False,
 ) -> None:
     """Write policy.toml (of one data set: policy.NAME.toml) from a preset and own values."""
@@ -91,13 +97,19 @@ def use(
     }
     plain: dict[str, Any] = {"extends": preset, "disclosure": dict(map(_assignment, rules or [])), "approval": approval}
     plain |= {"release": {"rule": release}} | ({"analyses": _listed(analyses)} if analyses else {})
-    plain |= {} if budget is None else {"budget": {"runs_per_month": budget}}
+    budgets = {"runs_per_month": budget, "epsilon_per_year": epsilon}
+    found = {name: value for name, value in budgets.items() if value is not None}
+    plain |= {"budget": found} if found else {}
     path = directory.path / (f"policy.{dataset}.toml" if dataset else "policy.toml")
     policy = write_policy(path, plain, replace=yes)
     typer.echo(f"wrote {path}")
     for person in policy.approval.people:
         if not (directory.path / "keys" / "people" / f"{person}.pub").exists():
             typer.echo(f"next: mpcstats party person {party} {person}")
+
+
+def _epsilon(scale: int) -> str:
+    return f"epsilon {100 / scale:.4g} for each release" if scale else "off"
 
 
 def _listed(text: str) -> list[str]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -19,12 +20,14 @@ from mpcstats.node.analyses.base import AnyNodeAnalysis, ReleasedCells
 from mpcstats.node.certify import Certifying, certify
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.ledger_check import compare_and_remember, complete, request_digest
+from mpcstats.node.noise_budget import noise_of
 from mpcstats.node.sealing import LedgerOfRun, Phase, SealedRun, check_sealed, seal, sealed_run
 from mpcstats.runtime import Manifest, Sealed, Session, agree_on_keys, confirm, tell_everybody
 from mpcstats.sharing.committee import Committee, connected_to, default_committee
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.differencing import Members, Release
 from mpcstats.stats.disclosure import Ruling
+from mpcstats.stats.joint_noise import JointNoise
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.spec import AnalysisSpec, digest
@@ -79,6 +82,8 @@ async def execute(
         Where released counts are remembered; at all parties or at none.
     people : function, optional
         This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
+    noise_budget : Fraction, optional
+        Epsilon that this party's releases of the data set with noise may use in 365 days; default: no limit.
     approved : Manifest, optional
         What the approvals of the study cover; a run that would open more ends before that.
     certifying : Certifying, optional
@@ -172,6 +177,7 @@ async def _take_part(
     results: Path | None = None,
     ledger: ReleaseLedger | None = None,
     people: Callable[[], Snapshot] | None = None,
+    noise_budget: Fraction | None = None,
     approved: Manifest | None = None,
     observe: Callable[[Session], None] | None = None,
     certifying: Certifying | None = None,
@@ -184,6 +190,7 @@ async def _take_part(
     ruling = Ruling(rules, rules_owner)
     _check_parties(data_parties, ruling)
     analysis = node_analysis_of(spec)
+    _check_noise(analysis, spec, ruling)
     assert isinstance(plan, analysis_of(spec).plan_type)
     assert isinstance(contribution, analysis.contribution | None)
     # a session has no coins before its keys are agreed on
@@ -205,16 +212,15 @@ async def _take_part(
     own_scratch = None if scratch is None else scratch / _request_name(spec, plan, rules, data_parties)
     run = Run(session, spec, plan, contribution, dealers, ruling, variants, results, own_scratch)
     entry, notes = None, list[str]()
-    # where small counts may leave, there is nothing to protect by comparing
-    released = analysis.released if rules.minimum_count > 1 else None
-    if ledger is not None and released is not None and released.leaves(spec, plan, ruling):
+    if (released := _remembered(analysis, run)) is not None and ledger is not None:
         new = await _entry(released, run, data_parties, people, study_digest)
-        entry, notes = await compare_and_remember(session, ledger, new, dealers, rules)
+        entry, notes = await compare_and_remember(session, ledger, new, dealers, rules, noise_budget)
+        run = replace(run, noise=ledger.noise_seed(entry) if rules.noise_scale else None)
     outcome = await _computed(analysis, run, study_digest, sealing)
     if isinstance(outcome, SealedRun):
         return outcome
     await confirm(session)
-    account = await _account(session, rules, rules_owner, study_digest)
+    account = await _account(session, rules, rules_owner, study_digest) | _noise_account(session, rules, entry)
     account |= {"data_parties": list(data_parties), "request": spec.model_dump(mode="json")}
     # what was shown to some only, the others are not told: the ledger goes by the thresholds
     if outcome is not None and ledger is not None and entry is not None and released is not None and recipients is None:
@@ -233,6 +239,42 @@ def _check_parties(data_parties: tuple[str, ...], ruling: Ruling) -> None:
         raise DisclosureRefused(
             f"{len(data_parties)} parties contribute data where {needed} are needed ({ruling.cite('minimum_parties')})"
         )
+
+
+def _remembered(analysis: AnyNodeAnalysis, run: Run[Any, Any, Any]) -> ReleasedCells[Any, Any] | None:
+    """What the ledger remembers of this run; None where small counts may leave, for then there is nothing to protect by
+    comparing. Releases with noise are accounted for."""
+    rules, released = run.ruling.rules, analysis.released
+    if released is None or (rules.minimum_count <= 1 and not rules.noise_scale):
+        return None
+    return released if released.leaves(run.spec, run.plan, run.ruling) else None
+
+
+def _check_noise(analysis: AnyNodeAnalysis, spec: AnalysisSpec, ruling: Ruling) -> None:
+    """What cannot have noise is not released without it: it would tell what the noise of other results hides."""
+    if ruling.rules.noise_scale and not analysis.noisy:
+        raise DisclosureRefused(
+            f"{spec.type} is not released with noise, which the rules ask for ({ruling.cite('noise_scale')})",
+            hint="count and crosstab have noise; or agree on rules without it",
+        )
+
+
+def _noise_account(session: Session, rules: DisclosureRules, entry: Entry | None) -> dict[str, Any]:
+    """The noise of the counts, and what it costs every party's budget, once; nothing without noise."""
+    if entry is None or entry.spending is None:
+        return {}
+    noise = JointNoise.of(rules.noise_scale, session.committee)
+    return {
+        "noise": {
+            "distribution": "two-sided geometric",
+            "epsilon": str(noise.epsilon),
+            "epsilon_of_release": str(entry.spending.epsilon),
+            "scale": noise.scale,
+            "parts": noise.members,
+            "enough": noise.together,
+            "standard_deviation": noise.standard_deviation,
+        }
+    }
 
 
 def _with_labels(run: Run[Any, Any, Any], outcome: Outcome | None) -> Outcome | None:
@@ -282,7 +324,13 @@ async def _entry(
     return Entry(
         id=study_digest.hex(),
         dataset=run.spec.dataset,
-        request=request_digest(run.spec, run.plan, run.ruling.rules, data_parties),
+        request=request_digest(
+            run.spec,
+            run.plan,
+            run.ruling.rules,
+            data_parties,
+            noise_of(run.ruling.rules, run.session) if run.ruling.rules.noise_scale else None,
+        ),
         parties=data_parties,
         release=Release(
             tuple(len(np.unique(family)) for family in sets),

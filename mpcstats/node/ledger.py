@@ -10,24 +10,36 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import sqlite3
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.stats.differencing import Members, Release
 
-__all__ = ["FORGOTTEN", "ROWS", "Entry", "ReleaseLedger", "Snapshot"]
+__all__ = ["FORGOTTEN", "ROWS", "YEAR", "Account", "Entry", "ReleaseLedger", "Snapshot", "Spending"]
 
 ROWS = "rows"
 """People are known by the number of their row, which holds for one state of the table only."""
 
 FORGOTTEN = "rows of a table that is gone"
 """Who the people were was deleted: no later table can be compared."""
+
+YEAR = 365 * 86_400
+"""Seconds after which a release does not count in the budget of noise any more."""
+
+_KEY = """
+CREATE TABLE IF NOT EXISTS noise_key (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), key BLOB NOT NULL)
+"""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS released (
@@ -68,6 +80,44 @@ class Snapshot:
         return self.keyed_by == other.keyed_by and (self.keyed_by != ROWS or self.content == other.content)
 
 
+@dataclass(frozen=True)
+class Spending:
+    """What a release with noise costs.
+
+    Attributes
+    ----------
+    epsilon : Fraction
+    at : int
+        When it was entered; seconds since 1970.
+    """
+
+    epsilon: Fraction
+    at: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """A party's budget of noise for one data set.
+
+    Attributes
+    ----------
+    used : Fraction
+        Epsilon of its releases in the last `YEAR` seconds, added up.
+    budget : Fraction or None
+        None: no limit.
+    now : int
+        Seconds since 1970.
+    """
+
+    used: Fraction
+    budget: Fraction | None
+    now: int
+
+    def allows(self, epsilon: Fraction) -> bool:
+        """Whether a release of this epsilon is within the budget."""
+        return self.budget is None or self.used + epsilon <= self.budget
+
+
 @dataclass(frozen=True, repr=False)
 class Entry:
     """One release.
@@ -84,6 +134,8 @@ class Entry:
     release : Release
     own : Snapshot or None
         None at a party without data.
+    spending : Spending or None
+        Of a release with noise.
     """
 
     id: str
@@ -92,6 +144,7 @@ class Entry:
     parties: tuple[str, ...]
     release: Release
     own: Snapshot | None
+    spending: Spending | None = None
 
 
 class ReleaseLedger:
@@ -103,10 +156,12 @@ class ReleaseLedger:
         Its file, made when it is first written; None: in memory.
     party : str
         Owner, named in errors.
+    clock : function
+        Seconds since 1970.
     """
 
-    def __init__(self, path: Path | None, party: str) -> None:
-        self._path, self._party = path, party
+    def __init__(self, path: Path | None, party: str, clock: Callable[[], float] = time.time) -> None:
+        self._path, self._party, self._clock = path, party, clock
         # one run at a time uses it, each in a thread of its own
         self._memory = None if path else sqlite3.connect(":memory:", check_same_thread=False)
 
@@ -122,6 +177,27 @@ class ReleaseLedger:
         with self._connected() as database:
             rows = database.execute(query + "ORDER BY number", (dataset,)).fetchall()
         return [self._entry(row) for row in rows]
+
+    def account(self, dataset: str, budget: Fraction | None) -> Account:
+        """What releases with noise have used of a budget.
+
+        All of them count, of whatever state of the table: the same people are in all states.
+        """
+        now = int(self._clock())
+        spent = [entry.spending for entry in self.entries(dataset) if entry.spending is not None]
+        return Account(sum((one.epsilon for one in spent if one.at > now - YEAR), Fraction(0)), budget, now)
+
+    def noise_seed(self, entry: Entry) -> bytes:
+        """Where this party's part of the noise of a release comes from: always the same for one entry.
+
+        The key is in the file of the entries: who restores one restores the other.
+        """
+        with self._connected() as database:
+            database.execute(_KEY)
+            database.execute("INSERT OR IGNORE INTO noise_key VALUES (1, ?)", (secrets.token_bytes(32),))
+            ((key,),) = database.execute("SELECT key FROM noise_key").fetchall()
+        info = b"mpcstats/v1/noise/" + entry.request.encode()
+        return HKDF(algorithm=hashes.SHA256(), length=32, salt=entry.id.encode(), info=info).derive(key)
 
     def datasets(self) -> list[str]:
         """Data sets with releases."""
@@ -219,7 +295,10 @@ class ReleaseLedger:
             own = None
             if keyed_by is not None and snapshot is not None and people is not None:
                 own = Snapshot(_members(people), keyed_by, snapshot)
-            return Entry(identity, dataset, plain["request"], tuple(plain["parties"]), release, own)
+            parties, spending = tuple(plain["parties"]), None
+            if "epsilon" in plain:
+                spending = Spending(Fraction(plain["epsilon"]), int(plain["at"]))
+            return Entry(identity, dataset, plain["request"], parties, release, own, spending)
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise self._broken(str(error)) from None
 
@@ -241,6 +320,8 @@ def _row(entry: Entry) -> tuple[str, str, str, str | None, str | None, bytes | N
         "axes": list(release.axes),
         "shown": None if release.shown is None else "".join("01"[shown] for shown in release.shown),
     }
+    if entry.spending is not None:
+        public |= {"epsilon": str(entry.spending.epsilon), "at": entry.spending.at}
     own = (None, None, None) if entry.own is None else (entry.own.keyed_by, entry.own.content, _packed(entry.own))
     row = (entry.id, entry.dataset, json.dumps(public, sort_keys=True), *own)
     return (*row, _digest(row))

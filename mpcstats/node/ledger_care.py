@@ -37,6 +37,8 @@ class LedgerLine:
         The column that tells who is a person; "rows" of the table.
     table : str or None
         Digest of the table.
+    epsilon : str or None
+        What the release costs of the budget of noise; None: it has no noise.
     """
 
     id: str
@@ -48,6 +50,7 @@ class LedgerLine:
     people: int | None
     known_by: str | None
     table: str | None
+    epsilon: str | None = None
 
 
 def ledger_lines(directory: PartyDirectory) -> list[LedgerLine]:
@@ -77,6 +80,7 @@ def _line(entry: Entry) -> LedgerLine:
         people=len(np.unique(own.members.keys)) if own is not None and known else None,
         known_by=None if own is None else own.keyed_by,
         table=None if own is None else own.content,
+        epsilon=None if entry.spending is None else str(entry.spending.epsilon),
     )
 
 

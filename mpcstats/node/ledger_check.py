@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from fractions import Fraction
 from typing import Any
 
 from mpcstats.errors import ConfigurationError, Divergence, FrameRejected
 from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
+from mpcstats.node.noise_budget import enter_again, within_budgets
 from mpcstats.runtime import Session, tell_everybody
 from mpcstats.stats.contributions import Plan
 from mpcstats.stats.differencing import Release, check_differences
@@ -29,9 +31,19 @@ people; not comparable; none of its own."""
 _UNKNOWN = 2
 
 
-def request_digest(spec: AnalysisSpec, plan: Plan, rules: DisclosureRules, parties: Sequence[str]) -> str:
-    """Equal where the same question is asked under the same rules."""
+def request_digest(
+    spec: AnalysisSpec,
+    plan: Plan,
+    rules: DisclosureRules,
+    parties: Sequence[str],
+    noise: Mapping[str, Any] | None = None,
+) -> str:
+    """Equal where the same question is asked under the same rules; with noise, where the same parties deal it."""
     plain = {"spec": spec.model_dump(mode="json"), "plan": asdict(plan), "rules": asdict(rules)}
+    if noise is None:
+        del plain["rules"]["noise_scale"]  # requests of ledgers that were written before there was noise stay the same
+    else:
+        plain["noise"] = dict(noise)
     return digest(plain | {"parties": list(parties)}).hex()
 
 
@@ -41,6 +53,7 @@ async def compare_and_remember(
     entry: Entry,
     dealers: tuple[int, ...],
     rules: DisclosureRules,
+    budget: Fraction | None = None,
 ) -> tuple[Entry, list[str]]:
     """Refuse a release that tells too much beside earlier ones; else enter it in the ledger.
 
@@ -48,6 +61,8 @@ async def compare_and_remember(
     ----------
     entry : Entry
         The new one; `release.overlapping` need not be right at a party without data.
+    budget : Fraction, optional
+        This party's budget of noise for the data set (epsilon in 365 days); default: no limit.
 
     Returns
     -------
@@ -58,6 +73,8 @@ async def compare_and_remember(
     ------
     DisclosureRefused
         See `check_differences`.
+    NotPermitted
+        A release with noise is beyond a party's budget. A repetition costs nothing.
     ConfigurationError
         This party's ledger is broken, or lacks a release that others remember.
     Divergence
@@ -80,11 +97,17 @@ async def compare_and_remember(
         relations = {known["relations"].get(d, _NONE) for d in dealers}
         if known["request"] == entry.request and relations == {_SAME}:
             earlier = mine.get(identity)
-            return earlier or replace(entry, id=identity, release=_release(known)), []
+            if earlier is None:
+                earlier = replace(entry, id=identity, release=_release(known))
+                if rules.noise_scale:
+                    earlier = enter_again(session, ledger, earlier, rules)
+            return earlier, []
         if _APART in relations:
             apart += 1
         else:
             compared.append((_release(known), mine.get(identity)))
+    if rules.noise_scale:
+        entry = await within_budgets(session, ledger, entry, rules, budget)
     people = None if entry.own is None else entry.own.members
     theirs = [None if known is None or known.own is None else known.own.members for _, known in compared]
     releases = [release for release, _ in compared]

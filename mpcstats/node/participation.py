@@ -17,6 +17,7 @@ import functools
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,7 @@ class Participation:
                 results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
                 ledger=house.ledger,
                 people=self._prepared.people,
+                noise_budget=self._noise_budget(),
                 approved=None if self.permit is None else self.permit.manifest,
                 recipients=None if self.permit is None else _numbers(house.roster, self.permit.lock.recipients),
                 phase="whole" if self.permit is None else self.permit.phase,
@@ -258,6 +260,11 @@ class Participation:
         journal = await asyncio.to_thread(office.vault.journal, permit.run, sealed)
         stack.callback(journal.close)
         return journal
+
+    def _noise_budget(self) -> Fraction | None:
+        """Epsilon that releases of the data set may use in a year; None: no limit, or no data here."""
+        policy = self._house.site.policy(self._spec)
+        return None if policy is None else policy.budget.epsilon
 
     async def _permission(self, request: Reserve) -> Permit | None:
         """The approved study that the request belongs to; None where it names none and needs none."""

@@ -124,9 +124,19 @@ def plan_study(
 
 
 def _notes(spec: AnalysisSpec, rules: DisclosureRules, earlier: int) -> tuple[str, ...]:
-    if node_analysis_of(spec).released is None or rules.minimum_count <= 1:
+    if node_analysis_of(spec).released is None:
         return ()
+    noise: tuple[str, ...] = ()
+    if rules.noise_scale:
+        epsilon = f"{100 / rules.noise_scale:.4g}"
+        noise = (
+            f"noise: costs epsilon {epsilon} of every party's budget for the data set, times the number of cells where "
+            "a person may be in several; nothing where the same request of the same tables was released before",
+        )
+    if rules.minimum_count <= 1:
+        return noise
     return (
+        *noise,
         f"compared with {earlier:,} earlier releases of the data set, as this party knows them; later ones add to it",
     )
 

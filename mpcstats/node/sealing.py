@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Literal
 
 from mpcstats.errors import ConfigurationError, Divergence, JournalMismatch
-from mpcstats.node.ledger import Entry, ReleaseLedger
+from mpcstats.node.ledger import Account, Entry, ReleaseLedger
 from mpcstats.runtime import Manifest, Session
 from mpcstats.study.spec import canonical_json
 from mpcstats.transport.journal import Journal
@@ -94,6 +95,17 @@ class LedgerOfRun(ReleaseLedger):
                 hint="restore state/released.sqlite from a backup",
             )
         return [_as_shown(entries[identity], shown) for identity, shown in then]
+
+    def account(self, dataset: str, budget: Fraction | None) -> Account:
+        """See `ReleaseLedger.account`: what the other parties were told when the run began."""
+        noted = self._journal.noted(f"account/{dataset}")
+        if noted is None:
+            now = super().account(dataset, budget)
+            plain = [str(now.used), None if budget is None else str(budget), now.now]
+            self._journal.note(f"account/{dataset}", json.dumps(plain).encode())
+            return now
+        used, most, at = json.loads(noted)
+        return Account(Fraction(used), None if most is None else Fraction(most), at)
 
     def begin(self, entry: Entry) -> None:
         """See `ReleaseLedger.begin`; an earlier attempt of this run may have entered it."""

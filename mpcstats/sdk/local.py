@@ -211,6 +211,7 @@ class LocalConsortium(Consortium):
                     committee=self._committee,
                     ledger=self._ledgers[name],
                     people=people.get(name),
+                    noise_budget=self._policy.budget.epsilon,
                 )
             except Exception as error:
                 await channel.abort(error)

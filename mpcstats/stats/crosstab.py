@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mpcstats.errors import DisclosureRefused
 from mpcstats.protocols import sums_reach
 from mpcstats.protocols.bits import all_ones
 from mpcstats.runtime import BooleanShared, Session, open_declared, open_declared_bits
@@ -16,10 +17,11 @@ from mpcstats.stats.cell_release import Cells, judge_cells, release_cells
 from mpcstats.stats.complementary import Suppression, choose
 from mpcstats.stats.contributions.crosstab import CrosstabContribution, CrosstabPlan
 from mpcstats.stats.disclosure import Ruling, size_rules
+from mpcstats.stats.noisy_cells import describe_noise, noisy_words, release_noisy_cells
 from mpcstats.stats.outcome import Outcome
 from mpcstats.types import DisclosureRules
 
-__all__ = ["NOT_AVAILABLE", "RELEASED", "SUM", "SUPPRESSED", "joint_crosstab"]
+__all__ = ["NOT_AVAILABLE", "RELEASED", "SUM", "SUPPRESSED", "joint_crosstab", "refuse_noisy_margins"]
 
 Counts = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -45,16 +47,41 @@ class _Margins:
     status: str = RELEASED
 
 
+def refuse_noisy_margins(plan: CrosstabPlan, ruling: Ruling) -> None:
+    """Pooled margins are chosen by exact cells, and are further numbers about the same people.
+
+    Raises
+    ------
+    DisclosureRefused
+        The rules ask for noise, and the request for pooled margins.
+    """
+    if ruling.rules.noise_scale and plan.margins == "pooled":
+        raise DisclosureRefused(
+            f"pooled margins are not released with noise ({ruling.cite('noise_scale')})",
+            hint='margins="released": sums of the released cells',
+        )
+
+
 async def joint_crosstab(
-    session: Session, plan: CrosstabPlan, own: CrosstabContribution | None, dealers: tuple[int, ...], ruling: Ruling
+    session: Session,
+    plan: CrosstabPlan,
+    own: CrosstabContribution | None,
+    dealers: tuple[int, ...],
+    ruling: Ruling,
+    noise: bytes | None = None,
 ) -> Outcome:
     """Pooled people per cell of a table of two columns, with margins.
+
+    Parameters
+    ----------
+    noise : bytes, optional
+        Where this party's part of the noise comes from, if the rules ask for noise (`release_noisy_cells`).
 
     Reveals
     -------
     visible * rounded(count) of each cell: `counts`. With pooled margins also: which cells are visible, before anything
     else (`visible cells`); of those that stay visible the rounded count, and rounded margins (`counts`); which margins
-    that were chosen can be released (`margins`).
+    that were chosen can be released (`margins`). With `noise_scale` cells have noise, as those of a count have.
 
     Cost
     ----
@@ -64,14 +91,19 @@ async def joint_crosstab(
     -----
     Which cells are hidden for the sake of others: `mpcstats.stats.complementary`.
     """
+    refuse_noisy_margins(plan, ruling)
     table = None if own is None else np.asarray(own.counts, np.int64).reshape(plan.shape)
     session.progress("thresholds and rounding of the cells on shares, before anything is opened")
     if plan.margins == "pooled":
         return await _with_pooled_margins(session, plan, table, dealers, ruling)
     cells = plan.shape[0] * plan.shape[1]
-    session.openings.declare("counts", cells, "people per cell, pooled over all parties, rounded; 0 where suppressed")
+    done = noisy_words(ruling.rules)
+    session.openings.declare("counts", cells, f"people per cell, pooled over all parties, {done}; 0 where suppressed")
     mine = None if table is None else table.reshape(cells)
-    counts, shown = await release_cells(session, mine, dealers, cells, "counts", ruling.rules)
+    if ruling.rules.noise_scale:
+        counts, shown = await release_noisy_cells(session, mine, dealers, cells, "counts", ruling.rules, noise)
+    else:
+        counts, shown = await release_cells(session, mine, dealers, cells, "counts", ruling.rules)
     counts, shown = counts.reshape(plan.shape), shown.reshape(plan.shape)
     margins = None
     if plan.margins == "released":
@@ -84,7 +116,8 @@ async def joint_crosstab(
             np.asarray(shown.reshape(1, -1).any(axis=1)),
             SUM,
         )
-    return _outcome(plan, counts, ~shown, np.zeros_like(shown), margins, ruling)
+    outcome = _outcome(plan, counts, ~shown, np.zeros_like(shown), margins, ruling)
+    return replace(outcome, conventions={**outcome.conventions, **describe_noise(session, ruling)})
 
 
 # --- pooled margins -------------------------------------------------------------------------------------------------
@@ -278,6 +311,8 @@ def _withheld(small: Mask, added: Mask, margins: _Margins | None, ruling: Ruling
             withheld.append(
                 f"{closed} of {len(shown)} margins not available: with the cells they would tell hidden ones"
             )
+    if ruling.rules.noise_scale:
+        withheld.append(f"counts have noise ({ruling.cite('noise_scale')})")
     if ruling.rules.rounding_base > 1:
         withheld.append(f"counts are rounded to multiples ({ruling.cite('rounding_base')})")
     return withheld

@@ -26,6 +26,7 @@ __all__ = [
     "all_of",
     "enough_people",
     "enough_without_each",
+    "everybody_knows",
     "least_people",
     "number_bits",
     "open_counts",
@@ -192,11 +193,11 @@ async def require_all(session: Session, bits: Shared, name: str, message: str, h
     """
     every = await all_of(session, bits.reshape(bits.size))
     if int((await open_counts(session, every.reshape(1), name))[0]) == 0:
-        await _everybody_knows(session)
+        await everybody_knows(session)
         raise DisclosureRefused(message, hint=hint)
 
 
-async def _everybody_knows(session: Session) -> None:
+async def everybody_knows(session: Session) -> None:
     """One round more: who refuses stops the others, and these are to refuse by themselves, with the reason."""
     with suppress(MpcStatsError):  # somebody heard from all others, and ended before us
         await session.exchange(dict.fromkeys(session.peers, b"\x01"), dict.fromkeys(session.peers, 1), guests=True)

@@ -23,6 +23,7 @@
 
     [budget]
     runs_per_month = 50                        # of a data set; no limit unless given
+    epsilon_per_year = 10                      # of noisy releases (noise_scale) of a data set, in any 365 days
 
 `policy.NAME.toml` beside it is the policy of data set NAME.
 """
@@ -32,6 +33,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,7 +44,7 @@ from mpcstats.study.analyses import ANALYSES
 from mpcstats.study.canonical import document_digest
 from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.presets import PRESETS
-from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
+from mpcstats.types import LARGEST_COUNT, LARGEST_NOISE, LARGEST_STEP, DisclosureRules
 
 __all__ = ["PRESETS", "Policy", "load_policy", "parse_policy", "strictest"]
 
@@ -66,6 +68,7 @@ class _Disclosure(BaseModel):
     allele_counts: bool | None = None
     small_remainders: bool | None = None
     events_per_parameter: int | None = Field(default=None, ge=0, le=LARGEST_COUNT)
+    noise_scale: int | None = Field(default=None, ge=0, le=LARGEST_NOISE)
 
 
 class _Section(BaseModel):
@@ -155,6 +158,12 @@ class Budget(_Section):
     """How much may be asked."""
 
     runs_per_month: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+    epsilon_per_year: float | None = Field(default=None, gt=0, le=1_000_000, allow_inf_nan=False)
+
+    @property
+    def epsilon(self) -> Fraction | None:
+        """`epsilon_per_year` as it was written in decimals."""
+        return None if self.epsilon_per_year is None else Fraction(repr(self.epsilon_per_year))
 
 
 class Policy(BaseModel):

@@ -3,6 +3,7 @@
 Sources: PCORnet and CMS hide cells of 1 to 10 (`cms11`); OpenSAFELY redacts 7 and less and rounds to 5
 (`opensafely7r5`); DataSHIELD's `nfilter.tab` and `nfilter.glm` (`datashield3`). Where a source is silent, `standard`
 speaks. What no preset but `open` allows: exact curves, statistics of every variant, genotype counts, small remainders.
+None asks for noise.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "allele_counts": True,
         "small_remainders": True,
         "events_per_parameter": 0,
+        "noise_scale": 0,
     },
     # Where deployed parties start: 1 to 10 people hidden (and zero with them), counts in fives.
     "standard": {
@@ -45,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "allele_counts": False,
         "small_remainders": False,
         "events_per_parameter": 10,
+        "noise_scale": 0,
     },
 }
 

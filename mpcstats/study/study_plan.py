@@ -15,6 +15,7 @@ __all__ = ["PlannedOpening", "StudyPlan", "governing_rules"]
 _GOVERN: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"threshold|suppressed|hidden|enough people|people and events|differ by too few", ("minimum_count",)),
     (r"rounded|rounding", ("rounding_base",)),
+    (r"with noise", ("noise_scale",)),
     (r"without any (one )?party", ("small_remainders",)),
     (r"curve|grid point|step of the baseline|shown step", ("step_minimum", "at_risk_floor", "time_grid")),
     (r"exact (curve|table)|events by time|events per stratum and time", ("exact_curve",)),

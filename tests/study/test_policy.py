@@ -10,7 +10,7 @@ import pytest
 import mpcstats as ms
 from mpcstats.errors import ConfigurationError
 from mpcstats.study.policy import Policy, parse_policy, strictest
-from mpcstats.types import LARGEST_COUNT, LARGEST_STEP, DisclosureRules
+from mpcstats.types import LARGEST_COUNT, LARGEST_NOISE, LARGEST_STEP, DisclosureRules
 
 STANDARD = Policy.preset("standard").rules
 NUMBERS = [field.name for field in fields(DisclosureRules) if type(getattr(STANDARD, field.name)) is int]
@@ -30,7 +30,7 @@ def test_no_rule_is_so_large_that_it_wraps_around(name: str, value: int) -> None
 def test_the_presets_and_the_largest_values_are_fine() -> None:
     for preset in ("open", "standard"):
         assert DisclosureRules(**asdict(Policy.preset(preset).rules)) == Policy.preset(preset).rules
-    special = {"rounding_base": LARGEST_STEP, "step_minimum": LARGEST_STEP, "hits_log10_p": 100}
+    special = {"rounding_base": LARGEST_STEP, "step_minimum": LARGEST_STEP, "hits_log10_p": 100, "noise_scale": LARGEST_NOISE}
     largest = {name: special.get(name, LARGEST_COUNT) for name in NUMBERS}
     assert replace(STANDARD, **largest).minimum_count == LARGEST_COUNT
 

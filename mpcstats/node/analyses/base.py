@@ -97,6 +97,8 @@ class Run(Generic[S, P, C]):
     """File for a large table of the result; None: in memory."""
     scratch: Path | None = None
     """Folder of this very request, for what a run that is interrupted need not do again; None: nothing is kept."""
+    noise: bytes | None = None
+    """Where this party's part of joint noise comes from; None: the rules ask for none."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ class NodeAnalysis(Generic[S, P, C]):
     to_some : function (spec, rules) -> bool
         Whether results can be opened to some parties alone: what the parties send each other behind the first result
         depends on no result, so that who sees zeros in place of results can go on.
+    noisy : bool
+        Whether it can be released with joint noise; all others are refused where the rules ask for noise.
     """
 
     spec: type[S]
@@ -155,6 +159,7 @@ class NodeAnalysis(Generic[S, P, C]):
     kappa: Callable[[S, P, int], int] = usual_kappa
     released: ReleasedCells[S, P] | None = None
     to_some: Callable[[S, DisclosureRules], bool] = to_none
+    noisy: bool = False
 
 
 AnyNodeAnalysis = NodeAnalysis[Any, Any, Any]

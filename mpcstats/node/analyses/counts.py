@@ -27,7 +27,7 @@ def _prepare(
 
 
 async def _run(run: Run[CountSpec, CountPlan, CountContribution]) -> Outcome:
-    return await joint_count(run.session, run.plan, run.own, run.dealers, run.ruling)
+    return await joint_count(run.session, run.plan, run.own, run.dealers, run.ruling, run.noise)
 
 
 def _sets(plan: CountPlan) -> NDArray[np.int64]:
@@ -54,5 +54,6 @@ NODE_ANALYSES = (
         _run,
         released=ReleasedCells(_sets, _axes, _people, _shown),
         to_some=to_any,
+        noisy=True,
     ),
 )

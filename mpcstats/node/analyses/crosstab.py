@@ -11,7 +11,8 @@ from mpcstats.node.datasource import Records
 from mpcstats.node.ledger import Snapshot
 from mpcstats.node.rows import Preparation
 from mpcstats.stats.contributions.crosstab import CrosstabContribution, CrosstabPlan
-from mpcstats.stats.crosstab import RELEASED, joint_crosstab
+from mpcstats.stats.crosstab import RELEASED, joint_crosstab, refuse_noisy_margins
+from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.crosstab import CrosstabSpec
 from mpcstats.study.dictionary import Dictionary
@@ -29,7 +30,7 @@ def _prepare(
 
 
 async def _run(run: Run[CrosstabSpec, CrosstabPlan, CrosstabContribution]) -> Outcome:
-    return await joint_crosstab(run.session, run.plan, run.own, run.dealers, run.ruling)
+    return await joint_crosstab(run.session, run.plan, run.own, run.dealers, run.ruling, run.noise)
 
 
 def _sets(plan: CrosstabPlan) -> NDArray[np.int64]:
@@ -57,6 +58,11 @@ def _shown(plan: CrosstabPlan, outcome: Outcome) -> NDArray[np.bool_]:
     return np.concatenate([(table["status"] == RELEASED).to_numpy(dtype=np.bool_) for table in tables])
 
 
+def _leaves(_spec: CrosstabSpec, plan: CrosstabPlan, ruling: Ruling) -> bool:
+    refuse_noisy_margins(plan, ruling)
+    return True
+
+
 def _to_some(spec: CrosstabSpec, _rules: DisclosureRules) -> bool:
     """Pooled margins are chosen by which cells are visible."""
     return spec.margins == "released"
@@ -68,7 +74,8 @@ NODE_ANALYSES = (
         CrosstabContribution,
         _prepare,
         _run,
-        released=ReleasedCells(_sets, _axes, _people, _shown),
+        released=ReleasedCells(_sets, _axes, _people, _shown, _leaves),
         to_some=_to_some,
+        noisy=True,
     ),
 )
