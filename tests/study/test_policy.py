@@ -30,7 +30,8 @@ def test_no_rule_is_so_large_that_it_wraps_around(name: str, value: int) -> None
 def test_the_presets_and_the_largest_values_are_fine() -> None:
     for preset in ("open", "standard"):
         assert DisclosureRules(**asdict(Policy.preset(preset).rules)) == Policy.preset(preset).rules
-    special = {"rounding_base": LARGEST_STEP, "step_minimum": LARGEST_STEP, "hits_log10_p": 100, "noise_scale": LARGEST_NOISE}
+    special = {"rounding_base": LARGEST_STEP, "step_minimum": LARGEST_STEP}
+    special |= {"hits_log10_p": 100, "noise_scale": LARGEST_NOISE}
     largest = {name: special.get(name, LARGEST_COUNT) for name in NUMBERS}
     assert replace(STANDARD, **largest).minimum_count == LARGEST_COUNT
 
