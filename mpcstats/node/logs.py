@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TextIO
 
 import structlog
 
-__all__ = ["Log", "close_log", "open_log", "where_from", "withhold"]
+__all__ = ["Log", "close_log", "open_log", "open_terminal", "where_from", "withhold"]
 
 Log = Any
 """A structlog logger: `log.info("event_name", key=value)`."""
@@ -31,8 +32,13 @@ class _Sink:
     def __init__(self, file: TextIO, terminal: TextIO) -> None:
         self.file = file
         self.terminal = terminal
+        self._lock = threading.Lock()  # events come from several threads
 
     def write(self, **event: Any) -> None:
+        with self._lock:
+            self._write(event)
+
+    def _write(self, event: Mapping[str, Any]) -> None:
         self.file.write(json.dumps(event, ensure_ascii=False) + "\n")
         self.file.flush()
         rest = {key: value for key, value in event.items() if key not in {"timestamp", "level", "event", "node"}}
@@ -68,6 +74,15 @@ def open_log(path: Path, *, node: str, level: str, terminal: TextIO) -> Log:
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         node=node,
     )
+
+
+def open_terminal() -> TextIO:
+    """A stream of its own to what is standard error now; open it before `watch_stderr` takes descriptor 2.
+
+    The thread that reads the descriptor logs what it finds: a log that wrote to the same descriptor would wait for the
+    thread, and the thread for the log, once the pipe between them is full.
+    """
+    return os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
 
 
 def close_log(log: Log) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,7 @@ from mpcstats.node.governance.office import Office
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
-from mpcstats.node.logs import Log, close_log, open_log
+from mpcstats.node.logs import Log, close_log, open_log, open_terminal
 from mpcstats.node.memory import give_memory_back
 from mpcstats.node.notify import Notifier, key_expiring, run_notifier
 from mpcstats.node.notify_delivery import Delivery
@@ -67,15 +66,15 @@ def run_node(path: Path) -> None:
     """
     directory = PartyDirectory(path)
     with hold_lock(directory.state):
-        log = open_log(
-            directory.log_file, node=directory.config.name, level=directory.config.logging.level, terminal=sys.stderr
-        )
+        config, terminal = directory.config, open_terminal()
+        log = open_log(directory.log_file, node=config.name, level=config.logging.level, terminal=terminal)
         log.info("starting", version=__version__, pid=os.getpid())
         try:
             with watch_stderr(_RefusedConnections(log)):
                 asyncio.run(serve(directory, log))
         finally:
             close_log(log)
+            terminal.close()
 
 
 async def serve(directory: PartyDirectory, log: Log) -> None:
