@@ -30,7 +30,7 @@ def patched(monkeypatch: pytest.MonkeyPatch, liars: tuple[int, ...], cheats: boo
     """Code that opens one value more, at some parties; who cheats overlooks the approved manifest, too."""
     honest, sessions = node_counts.joint_count, list[Session]()
 
-    async def count(session: Session, plan: Any, own: Any, dealers: tuple[int, ...], ruling: Any) -> Outcome:
+    async def count(session: Session, plan: Any, own: Any, dealers: tuple[int, ...], *rest: Any) -> Outcome:
         sessions.append(session)
         if session.index in liars:
             if cheats:
@@ -39,7 +39,7 @@ def patched(monkeypatch: pytest.MonkeyPatch, liars: tuple[int, ...], cheats: boo
             pooled = await sum_of_inputs(session, M61, mine, dealers, (2,))
             session.openings.declare("exact counts", 2, "for oneself")
             await open_declared(session, pooled, "exact counts")
-        return await honest(session, plan, own, dealers, ruling)
+        return await honest(session, plan, own, dealers, *rest)
 
     monkeypatch.setattr(node_counts, "joint_count", count)
     return sessions

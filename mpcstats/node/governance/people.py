@@ -92,7 +92,9 @@ def add_person(directory: Path, name: str) -> Path:
         ) from None
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(key.secret.hex() + "\n")
-    (folder / f"{name}.pub").write_text(key.public.hex() + "\n", encoding="ascii")
+    public = folder / f"{name}.pub"
+    public.write_text(key.public.hex() + "\n", encoding="ascii")
+    public.chmod(0o600)  # like everything under keys/
     return private
 
 
