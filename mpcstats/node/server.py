@@ -32,6 +32,7 @@ from mpcstats.node.memory import give_memory_back
 from mpcstats.node.notify import Notifier, key_expiring, run_notifier
 from mpcstats.node.notify_delivery import Delivery
 from mpcstats.node.participation import House
+from mpcstats.node.process import forbid_dumps, tell_supervisor
 from mpcstats.node.roster import Roster
 from mpcstats.node.scheduled_runs import schedule_engine
 from mpcstats.node.schedules import run_schedules
@@ -64,6 +65,7 @@ def run_node(path: Path) -> None:
     ConfigurationError
         A file is wrong, the address is taken, or another node uses this directory.
     """
+    forbid_dumps()
     directory = PartyDirectory(path)
     with hold_lock(directory.state):
         config, terminal = directory.config, open_terminal()
@@ -118,7 +120,9 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         number=index,
         parties=len(roster.party),
     )
+    tell_supervisor("READY=1")
     await stop.wait()
+    tell_supervisor("STOPPING=1")
     for number in (signal.SIGTERM, signal.SIGINT):  # once is enough
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
