@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 import secrets
 import socket
 import ssl
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 import tomllib
+from pathlib import Path
 
 import grpc
 import pytest
@@ -444,6 +446,9 @@ def test_no_log_holds_a_record_a_key_or_a_share(network):
         for line in (node.directory / "logs" / "node.log").read_text().splitlines():
             assert json.loads(line)["node"] == node.name
         assert "Traceback" not in node.console
+        if sys.platform == "linux":  # nor will there be a dump of its memory
+            limits = Path(f"/proc/{node.process.pid}/limits").read_text()
+            assert re.search(r"^Max core file size +0 +0 ", limits, re.MULTILINE)
 
 
 def test_the_end(network):
