@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,6 +61,31 @@ def card(directory: Directory) -> None:
     from mpcstats.node.setup import make_card
 
     typer.echo(make_card(directory).to_toml(), nl=False)
+
+
+@app.command()
+def config(directory: Directory, as_json: AsJson = False) -> None:
+    """Show every setting of party.toml that is in force, and where its value comes from."""
+    from mpcstats.node.config import PartyDirectory
+
+    rows = [(setting, shown(value), origin) for setting, value, origin in PartyDirectory(directory).settings()]
+    if as_json:
+        plain = [
+            {"setting": setting.name, "value": value, "from": origin, "variable": setting.variable}
+            for setting, value, origin in rows
+        ]
+        typer.echo(json.dumps(plain, indent=2))
+        return
+    widths = [max(len(text) for text in column) for column in zip(*((s.name, v) for s, v, _ in rows), strict=True)]
+    for setting, value, origin in rows:
+        where = f"default      {setting.variable}" if origin == "default" else origin
+        typer.echo(f"{setting.name:<{widths[0]}}  {value:<{widths[1]}}  {where}")
+
+
+def shown(value: object) -> str:
+    """A value as text; a password in a URL is not shown."""
+    text = "" if value is None else str(value)
+    return re.sub(r"(?<=://)([^/@:]*):[^@/]*@", r"\1:***@", text)
 
 
 @app.command()

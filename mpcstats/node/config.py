@@ -38,6 +38,10 @@
 
     [storage]
     state = "sqlite"                  # MPCSTATS_STATE; or postgresql://user@host/name (extra: postgres)
+    retain_shares = "0d"              # how long shares are kept after a result was released
+
+    [keys]
+    passphrase_file = "/run/mpcstats.pass"    # of keys with a passphrase; optional, see mpcstats.node.passphrase
 
     [limits]
     quiet_hours = "07:00-18:00"       # no scheduled runs in these hours; optional
@@ -48,13 +52,16 @@
 
     [[notify]]                        # any number of them: mpcstats.node.notify_config
 
-An environment variable named above wins over the file.
+Every setting with one value has a variable in the environment, MPCSTATS_SECTION__FIELD, which wins over the file
+(`mpcstats.node.settings`, docs/configuration.md; `party config DIR` shows what is in force). The shorter names above
+stay.
 
 Beside `party.toml`, the directory holds `policy.toml` (parties with data), `roster.toml`, keys/, logs/ and state/.
 """
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,15 +75,16 @@ from mpcstats.node.identity import load_identity, load_signing_key
 from mpcstats.node.notify_config import NotifyTarget
 from mpcstats.node.quiet import LimitsConfig
 from mpcstats.node.roster import Address, LongText, PartyName, Role, Roster, address_parts, load_roster
+from mpcstats.node.settings import Setting, origins, overrides, with_overrides
 from mpcstats.study.files.reading import read_toml, validated
 from mpcstats.study.policy import Policy, load_policy
 from mpcstats.study.signing import SigningKey
 from mpcstats.transport.tls import KeyPair
 
-__all__ = ["DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig", "SourceConfig"]
+__all__ = ["SHORT_VARIABLES", "DatasetConfig", "PartyConfig", "PartyDirectory", "RunConfig", "SourceConfig"]
 
-# environment variable -> (section, field)
-_ENVIRONMENT = {
+# shorter name of an environment variable -> (section, field)
+SHORT_VARIABLES: dict[str, tuple[str, ...]] = {
     "MPCSTATS_LISTEN": ("network", "listen"),
     "MPCSTATS_ADVERTISE": ("network", "advertise"),
     "MPCSTATS_PATIENCE_SECONDS": ("run", "patience_seconds"),
@@ -90,7 +98,15 @@ class _Section(BaseModel):
 
 
 class NetworkConfig(_Section):
-    """Where this party listens, and where the others find it."""
+    """Where this party listens, and where the others find it.
+
+    Attributes
+    ----------
+    listen : str
+        host:port of this machine; 0.0.0.0 is every address of it.
+    advertise : str
+        host:port that the others dial; copied into the party's card.
+    """
 
     listen: Address
     advertise: Address
@@ -129,7 +145,17 @@ class DatasetConfig(_Section):
 
 
 class RunConfig(_Section):
-    """Limits of waiting, in seconds."""
+    """Limits of waiting, in seconds.
+
+    Attributes
+    ----------
+    patience_seconds : float
+        How long the others may be silent during a run.
+    queue_seconds : float
+        How long a run waits for a party that is busy with another one.
+    preparation_seconds : float
+        How long a party may take to read its data.
+    """
 
     patience_seconds: float = Field(default=30.0, ge=0.1, le=3600)
     queue_seconds: float = Field(default=600.0, ge=0, le=86_400)
@@ -137,19 +163,68 @@ class RunConfig(_Section):
 
 
 class StorageConfig(_Section):
-    """Where the node's state is: "sqlite" is state/state.db of the party's directory."""
+    """What the node keeps, and where.
+
+    Attributes
+    ----------
+    state : str
+        "sqlite" is state/state.db of the party's directory; or a URL, postgresql://user@host/name.
+    retain_shares : str
+        How long the shares of a run are kept after its result was released: "0d" (deleted then), "36h", "30d".
+    """
 
     state: str = Field(default="sqlite", max_length=500)
+    retain_shares: str = Field(default="0d", pattern=r"^[0-9]{1,4}[dh]$")
+
+    @property
+    def retention(self) -> datetime.timedelta:
+        """`retain_shares` as a time."""
+        number, unit = int(self.retain_shares[:-1]), self.retain_shares[-1]
+        return datetime.timedelta(days=number) if unit == "d" else datetime.timedelta(hours=number)
+
+
+class KeysConfig(_Section):
+    """How the keys are protected.
+
+    Attributes
+    ----------
+    passphrase_file : Path or None
+        A file (mode 0600) with the passphrase of the keys, see `party passphrase`; relative to the party's directory.
+    """
+
+    passphrase_file: Path | None = None
 
 
 class LoggingConfig(_Section):
-    """How much is logged."""
+    """How much is logged.
+
+    Attributes
+    ----------
+    level : str
+        The least severe lines that are written: debug, info, warning or error.
+    """
 
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class PartyConfig(_Section):
-    """The content of `party.toml`."""
+    """The content of `party.toml`.
+
+    Attributes
+    ----------
+    name : str
+        The party's name in the consortium; its certificate was made for it.
+    role : str
+        data, or compute: takes part without data.
+    operator : str
+        Who runs the node; nobody may run more of a committee's nodes than its threshold.
+    legal : str
+        For the card: the institution's full legal name.
+    contact : str
+        For the card: who answers for the node.
+    dpo : str
+        For the card: the data protection officer.
+    """
 
     apiVersion: Literal["mpcstats/v1"]
     kind: Literal["Party"]
@@ -163,6 +238,7 @@ class PartyConfig(_Section):
     datasets: dict[str, DatasetConfig] = {}
     run: RunConfig = RunConfig()
     storage: StorageConfig = StorageConfig()
+    keys: KeysConfig = KeysConfig()
     limits: LimitsConfig = LimitsConfig()
     notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=20)
     logging: LoggingConfig = LoggingConfig()
@@ -201,13 +277,16 @@ class PartyDirectory:
         self.path = path.absolute()
         self.config_file = self.path / "party.toml"
         plain, text = read_toml(self.config_file, hint=f"mpcstats party init {path} --name NAME")
-        given = os.environ if environment is None else environment
-        elsewhere: dict[tuple[str, ...], str] = {
-            place: f"environment variable {name}" for name, place in _ENVIRONMENT.items() if name in given
-        }
+        given = overrides(PartyConfig, os.environ if environment is None else environment, SHORT_VARIABLES)
+        elsewhere = {place: f"environment variable {name}" for place, (name, _) in given.items()}
         self.config: PartyConfig = validated(
-            PartyConfig, _with_environment(plain, given), str(self.config_file), text, elsewhere=elsewhere
+            PartyConfig, with_overrides(plain, given), str(self.config_file), text, elsewhere=elsewhere
         )
+        self._plain, self._given = plain, given
+
+    def settings(self) -> list[tuple[Setting, Any, str]]:
+        """Every setting with the value in force, and where that comes from; see `mpcstats.node.settings.origins`."""
+        return list(origins(self.config, self._plain, self._given))
 
     @property
     def log_file(self) -> Path:
@@ -321,11 +400,3 @@ class PartyDirectory:
             if (value := getattr(plain, field)) is not None
         }
         return plain.model_copy(update=paths)
-
-
-def _with_environment(plain: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    merged = dict(plain)
-    for variable, (section, field) in _ENVIRONMENT.items():
-        if variable in environment:
-            merged[section] = {**merged.get(section, {}), field: environment[variable]}
-    return merged
