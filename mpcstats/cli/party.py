@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from mpcstats.cli.auditor import app as auditors
+from mpcstats.cli.passphrase import passphrase
 from mpcstats.errors import DeadlineExceeded
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Make, start and stop a party's node.", no_args_is_help=True, add_completion=False)
 app.add_typer(auditors, name="auditor")
+app.command()(passphrase)
 
 Directory = Annotated[Path, typer.Argument(metavar="DIR", help="The party's directory.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.node.passphrase import unlocked
 from mpcstats.node.words import spoken
 from mpcstats.study.signing import PUBLIC_KEY_BYTES, SigningKey
 from mpcstats.transport.tls import KeyPair, fingerprint, tls_name
@@ -102,7 +103,8 @@ def load_identity(directory: Path, name: str) -> KeyPair:
     keys = directory / "keys"
     # a party's files without --name: only the keys are made
     hint = f"mpcstats party init {directory}" + ("" if (directory / "party.toml").exists() else f" --name {name}")
-    pair = KeyPair(_read_private(keys / _KEY_FILE, hint), _read(keys / _CERTIFICATE_FILE, hint))
+    key = unlocked(keys / _KEY_FILE, _read_private(keys / _KEY_FILE, hint), directory)
+    pair = KeyPair(key, _read(keys / _CERTIFICATE_FILE, hint))
     load_certificate(pair.certificate_pem, name)
     return pair
 
@@ -116,7 +118,7 @@ def load_signing_key(directory: Path, name: str) -> SigningKey:
         It is missing, readable by others, or not the certificate's.
     """
     path = directory / "keys" / _SIGNING_FILE
-    text = _read_private(path, f"restore {path} from a backup, or make a new identity")
+    text = unlocked(path, _read_private(path, f"restore {path} from a backup, or make a new identity"), directory)
     try:
         key = SigningKey(bytes.fromhex(text.decode("ascii").strip()))
     except ValueError:

@@ -11,6 +11,7 @@ from mpcstats.errors import ConfigurationError
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.identity import create_identity, load_identity
+from mpcstats.node.protection import protect_alike
 from mpcstats.node.roster import Card, Roster, load_roster
 from mpcstats.node.setup import make_card
 from mpcstats.node.state.database import Database
@@ -117,6 +118,7 @@ def new_keys(directory: PartyDirectory) -> Card:
             f"{following} has keys that are not in use yet", hint="send their card to the lead, or delete the folder"
         )
     pair = create_identity(following, directory.config.name)
+    protect_alike(directory.path, following)
     card = make_card(directory.path).model_copy(update={"certificate": pair.certificate_pem.decode()})
     return sign_succession(card, directory.signing_key())
 

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from mpcstats.errors import ConfigurationError, JournalMismatch, RangeError
+from mpcstats.node.passphrase import like_node_key, unlocked
 from mpcstats.transport.channel import Buffer
 from mpcstats.transport.journal import SEED_BYTES
 
@@ -53,25 +54,25 @@ def storage_key(directory: Path) -> bytes:
     file = directory / "keys" / "storage.key"
     try:
         with contextlib.suppress(FileNotFoundError):
-            key = file.read_bytes()
+            key = unlocked(file, file.read_bytes(), directory)
             if len(key) != _KEY:
                 raise ConfigurationError(
                     f"{file} is not a storage key", hint="restore it from a backup; sealed results need it"
                 )
             return key
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return _made(file)
+        return unlocked(file, _made(file, directory), directory)
     except OSError as error:
         raise ConfigurationError(f"the storage key cannot be used: {error}") from None
 
 
-def _made(file: Path) -> bytes:
+def _made(file: Path, directory: Path) -> bytes:
     """A fresh key that appears whole or not at all; another one that was made meanwhile is kept."""
     partial = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as out:
-            out.write(secrets.token_bytes(_KEY))
+            out.write(like_node_key(secrets.token_bytes(_KEY), file.name, directory))
             out.flush()
             os.fsync(out.fileno())
         with contextlib.suppress(FileExistsError):

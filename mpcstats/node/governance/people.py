@@ -15,9 +15,19 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mpcstats.errors import ConfigurationError, NotPermitted, SignatureInvalid
+from mpcstats.node.passphrase import unlocked_person
 from mpcstats.study.signing import PUBLIC_KEY_BYTES, SigningKey, verify
 
-__all__ = ["OPERATOR", "SignedStatement", "Statement", "add_person", "check_statement", "person_key", "person_public"]
+__all__ = [
+    "OPERATOR",
+    "SignedStatement",
+    "Statement",
+    "add_person",
+    "check_statement",
+    "person_key",
+    "person_public",
+    "private_file",
+]
 
 OPERATOR = "operator"
 """Who acts where the policy names nobody: whoever holds the node's own key."""
@@ -98,6 +108,11 @@ def add_person(directory: Path, name: str) -> Path:
     return private
 
 
+def private_file(directory: Path, name: str) -> Path:
+    """Where the private half of a person's key is made."""
+    return _folder(directory, name) / f"{name}.key"
+
+
 def person_key(directory: Path, name: str, file: Path | None = None) -> SigningKey:
     """A person's private key, from the party's directory or from a file of the person's.
 
@@ -106,11 +121,11 @@ def person_key(directory: Path, name: str, file: Path | None = None) -> SigningK
     ConfigurationError
         It is missing, readable by others, or no key.
     """
-    path = file or _folder(directory, name) / f"{name}.key"
+    path = file or private_file(directory, name)
     try:
         if path.stat().st_mode & 0o077:
             raise ConfigurationError(f"{path} can be read by other users", hint=f"chmod 600 {path}")
-        return SigningKey(bytes.fromhex(path.read_text(encoding="ascii").strip()))
+        return SigningKey(bytes.fromhex(unlocked_person(path, path.read_bytes()).decode("ascii").strip()))
     except OSError as error:
         hint = f"mpcstats party person {directory} {name}, or --key FILE"
         raise ConfigurationError(f"cannot read {path}: {error.strerror}", hint=hint) from None
