@@ -7,7 +7,8 @@
     │   ├── NotPermitted           a party's policy does not allow the analysis
     │   ├── DisclosureRefused      the pooled result is too small to leave the computation
     │   ├── NotApproved            the study lacks approvals or releases; names who is waited for
-    │   └── StudyClosed            the study is expired, withdrawn, rejected or withheld
+    │   ├── StudyClosed            the study is expired, withdrawn, rejected or withheld
+    │   └── NothingToResume        a party keeps nothing of the run that was to be taken up again
     ├── DataError              a party's own records cannot be used; raised at their owner, nothing was sent
     ├── TransportError         a message did not arrive, or arrived from the wrong party
     │   ├── PartyUnreachable       names the party that is gone
@@ -47,6 +48,7 @@ __all__ = [
     "MpcStatsError",
     "NotApproved",
     "NotPermitted",
+    "NothingToResume",
     "PartyUnreachable",
     "PeerRefused",
     "ProtocolError",
@@ -137,6 +139,13 @@ class StudyClosed(StudyError):
     exit_code = 3
 
 
+class NothingToResume(StudyError):
+    """No journal of the run that was to be taken up again."""
+
+    code = "E1206"
+    exit_code = 4
+
+
 class DataError(MpcStatsError):
     """A party's own records cannot be used. Raised at their owner; nothing was sent."""
 
@@ -169,10 +178,17 @@ class FrameRejected(TransportError):
 
 
 class PeerRefused(TransportError):
-    """A party answered no. The reason's details stay with that party."""
+    """A party answered no. The reason's details stay with that party.
+
+    Attributes
+    ----------
+    reason_code : str
+        Code of the error there; "" where it is not known.
+    """
 
     code = "E1404"
     exit_code = 3
+    reason_code: str = ""
 
 
 class ProtocolError(MpcStatsError):

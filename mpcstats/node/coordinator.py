@@ -65,12 +65,15 @@ class Errand:
         When the run was due, of a schedule.
     sealed_run : str
         Of "release": the run that is opened (hex).
+    resume : str
+        A run that broke off and is taken up again (hex); "" for a new one.
     """
 
     study: str = ""
     phase: str = "whole"
     occurrence: str = ""
     sealed_run: str = ""
+    resume: str = ""
 
 
 async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, errand: Errand | None = None) -> Ended:
@@ -83,13 +86,14 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, erran
     """
     house.jobs.refuse_when_stopping()
     plan = await asyncio.to_thread(house.site.make_plan, spec)
+    errand = errand or Errand()
     request = Reserve(
-        run_id=secrets.token_bytes(RUN_ID_BYTES),
+        run_id=bytes.fromhex(errand.resume) or secrets.token_bytes(RUN_ID_BYTES),
         spec_json=canonical_json(spec).decode(),
         plan_json=plan_to_json(plan),
         roster_digest=house.roster.digest,
         version=__version__,
-        **asdict(errand or Errand()),
+        **asdict(errand) | {"resume": bool(errand.resume)},
     )
     own = Participation(house, house.name)
     try:

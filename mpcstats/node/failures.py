@@ -31,9 +31,11 @@ def from_peer_failure(failure: Failure, peer: str, parties: tuple[str, ...]) -> 
     culprit = failure.party if failure.party in parties else peer
     code = failure.code if failure.code in _classes() else MpcStatsError.code
     said = "" if culprit == peer else f", as {peer} reports"
-    return PeerRefused(
+    refusal = PeerRefused(
         f"refused with {code} ({_meaning(code)}){said}", party=culprit, hint=f"ask {culprit}: the reason is in its log"
     )
+    refusal.reason_code = code
+    return refusal
 
 
 def _known(error: BaseException) -> MpcStatsError:

@@ -149,11 +149,14 @@ class Participation:
         house.site.check_permission(self._spec)
         self.permit = await self._permission(request)
         if house.office is not None:
-            await asyncio.to_thread(house.office.check_budget, house.site.policy(self._spec), self._spec.dataset)
+            policy, run = house.site.policy(self._spec), request.run_id.hex()
+            await asyncio.to_thread(house.office.check_budget, policy, self._spec.dataset, run)
         if house.jobs.busy:
             self._log.info("queued", behind=house.jobs.current)
             on_queued()
         await self._slot.enter_async_context(house.jobs.slot(request.run_id.hex(), house.limits.queue_seconds))
+        if self.permit is not None and house.office is not None:
+            await asyncio.to_thread(house.office.unfinished.check, self.permit, self._coordinator)
         self._prepared = await self._prepare(proposed)
         if self._prepared.report is not None:
             self._log.info("prepared", **self._prepared.report.counts())
@@ -210,8 +213,9 @@ class Participation:
         house = self._house
         # where a study was approved, the rules of that day are in force: nobody has become stricter since
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
-        await self._note("running")
-        await self._write_down("run-started")
+        resumed = {} if self.permit is None or not self.permit.resume else {"resumed": True}
+        await self._note("running", session=request.study_digest.hex(), **resumed)
+        await self._write_down("run-started", **resumed)
         self._began = True
         async with contextlib.AsyncExitStack() as stack:
             journal = await self._journal(stack)
@@ -252,11 +256,13 @@ class Participation:
         return result
 
     async def _journal(self, stack: contextlib.AsyncExitStack) -> Journal | None:
-        """The journal of a run whose result is sealed; closed at the end, and kept."""
+        """The journal of a study's run; closed at the end, and kept."""
         permit, office = self.permit, self._house.office
-        if permit is None or office is None or permit.phase == "whole":
+        if permit is None or office is None:
             return None
         sealed = office.run_detail(permit.run).get("journal", "") if permit.phase == "release" else ""
+        if permit.phase != "release" and not permit.resume:
+            await asyncio.to_thread(office.unfinished.begins, permit, office.ledger)
         journal = await asyncio.to_thread(office.vault.journal, permit.run, sealed)
         stack.callback(journal.close)
         return journal
@@ -270,6 +276,8 @@ class Participation:
         """The approved study that the request belongs to; None where it names none and needs none."""
         house = self._house
         if not request.study:
+            if request.resume:
+                raise FrameRejected("asked to go on with a run of no study", party=self._coordinator)
             house.site.check_unapproved(self._spec, None)
             return None
         if house.office is None:
@@ -286,6 +294,7 @@ class Participation:
             run, study, occurrence = self._request.run_id.hex(), "", ""
             if permit is not None:
                 run, study, occurrence = permit.run, permit.study, permit.occurrence
+                detail |= {"phase": permit.phase}
             detail |= {"dataset": self._spec.dataset, "analysis": self._spec.type}
             await asyncio.to_thread(functools.partial(office.note_run, run, study, state, occurrence, **detail))
 
@@ -332,6 +341,7 @@ class Participation:
                 self._request.run_id.hex(), "", "failed", error=getattr(error, "code", type(error).__name__)
             )
         if office is not None and self.permit is not None:
+            office.unfinished.broke_off(self.permit, error, began=self._began)
             office.calendar.failed(self.permit, error)
         auditing = self._house.auditing
         if auditing is not None and self._asked and not self._ended:
@@ -377,9 +387,9 @@ class Participation:
             ) from None
 
     def _snapshot(self) -> Path | None:
-        """Where the table of a sealed run is kept."""
+        """Where the table of a study's run is kept."""
         permit, office = self.permit, self._house.office
-        if permit is None or office is None or permit.phase == "whole":
+        if permit is None or office is None:
             return None
         return office.vault.snapshot(permit.run)
 

@@ -7,12 +7,14 @@ import datetime
 from collections.abc import Callable
 from typing import Any
 
-from mpcstats.node.coordinator import Errand, coordinate
+from mpcstats.errors import JournalMismatch
 from mpcstats.node.governance.calendar import Calendar
-from mpcstats.node.participation import House
+from mpcstats.node.participation import Ended, House
 from mpcstats.node.schedules import Fired, Hooks, ScheduleEngine, Standing
 from mpcstats.node.sealing import SealedRun
+from mpcstats.node.taking_up import run_study
 from mpcstats.study.canonical import moment
+from mpcstats.study.lifecycle import StudyState
 
 __all__ = ["schedule_engine"]
 
@@ -40,12 +42,10 @@ def schedule_engine(
     async def fire(standing: Standing, due: datetime.datetime) -> Fired:
         state = await asyncio.to_thread(office.desk.study, standing.study)
         state.require_approved()
-        lock = state.proposal.lock
-        errand = Errand(state.id, "whole" if lock.release == "auto" else "compute", moment(due))
-        ended = await coordinate(house, lock.request, lambda text: None, errand)
+        ended = await _started(house, state, moment(due))
         if isinstance(ended, SealedRun):
             return Fired(sealed=True)
-        return Fired(ended if house.name in lock.recipients else None)
+        return Fired(ended if house.name in state.proposal.lock.recipients else None)
 
     async def quiet() -> list[tuple[str, datetime.datetime]]:
         return calendar.quiet()
@@ -69,3 +69,12 @@ def schedule_engine(
         notify=tell,
     )
     return ScheduleEngine(calendar.book, calendar.results, hooks, office.desk.now, house.log)
+
+
+async def _started(house: House, state: StudyState, occurrence: str) -> Ended:
+    """A run that broke off is taken up again; nobody is there to decide what to do where it does not repeat itself."""
+    try:
+        return await run_study(house, state, lambda text: None, occurrence=occurrence)
+    except JournalMismatch as error:
+        house.log.warning("begins_afresh", study=state.id, party=error.party or "", code=error.code)
+        return await run_study(house, state, lambda text: None, occurrence=occurrence, choice="afresh")

@@ -7,6 +7,7 @@ SIGINT or `party stop`): no new runs, the current one may finish within a grace 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -52,6 +53,7 @@ GRACE_SECONDS = 60.0
 
 # What is kept of interrupted runs goes after a week.
 _KEPT_SECONDS = 7 * 24 * 3600
+_TIDY_SECONDS = 3600.0
 
 # Calls at once, streams included; a run needs one per peer, and one for the coordinator.
 _MAX_CALLS = 128
@@ -150,6 +152,7 @@ def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log:
     forget_old(scratch)
     office = open_office(directory, roster, log)
     office.ledger = ledger = ReleaseLedger(directory.ledger_file, config.name)
+    office.tidy()
     auditing = Auditing(directory, roster, office.desk.database, log)
     office.desk.on_entry.append(auditing.noted)
     site, jobs = Site(directory), Jobs(config.name)
@@ -179,7 +182,20 @@ def open_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCre
 def in_background(house: House, office: Office, notifier: Notifier, stop: asyncio.Event) -> list[asyncio.Task[None]]:
     """Scheduled runs and notices; each ends within a second of `stop`."""
     engine = schedule_engine(house, office.calendar, notifier.tell)
-    return [asyncio.create_task(run_schedules(engine, stop)), asyncio.create_task(run_notifier(notifier, stop))]
+    return [
+        asyncio.create_task(run_schedules(engine, stop)),
+        asyncio.create_task(run_notifier(notifier, stop)),
+        asyncio.create_task(keep_tidy(house, office, stop)),
+    ]
+
+
+async def keep_tidy(house: House, office: Office, stop: asyncio.Event, seconds: float = _TIDY_SECONDS) -> None:
+    """Delete what is kept of runs that are over or abandoned, from time to time, while nothing runs."""
+    while not stop.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+        if not stop.is_set() and not house.jobs.busy:
+            office.tidy()  # not in a thread: no run begins meanwhile
 
 
 def open_notifier(directory: PartyDirectory, office: Office, log: Log) -> Notifier:

@@ -365,7 +365,9 @@ class GrpcChannel:
         if culprit != reporter and code in {PartyUnreachable.code, DeadlineExceeded.code}:
             return PartyUnreachable(f"lost, as {reporter} reports ({code})", party=culprit, hint=_STATUS)
         by = "" if culprit == reporter else f", as {reporter} reports"
-        return PeerRefused(f"stopped the run with {code}{by}", party=culprit, hint=f"ask {culprit} for its log")
+        refusal = PeerRefused(f"stopped the run with {code}{by}", party=culprit, hint=f"ask {culprit} for its log")
+        refusal.reason_code = code
+        return refusal
 
     def _number(self, party: str | None) -> int:
         return self.parties.index(party) + 1 if party in self.parties and party != self.parties[self.index - 1] else 0

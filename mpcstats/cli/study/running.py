@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -11,14 +12,25 @@ from mpcstats.cli.options import AsJson, Party, StudyName
 __all__ = ["run"]
 
 
-def run(study: StudyName, party: Party, as_json: AsJson = False) -> None:
-    """Compute an approved study with all parties. Its result stays sealed until every party releases it."""
+_RESUME = Annotated[bool, typer.Option("--resume", help="Only go on with a run that broke off.")]
+_AFRESH = Annotated[
+    bool, typer.Option("--afresh", help="Begin a new run with new keys; forget the one that broke off.")
+]
+
+
+def run(
+    study: StudyName, party: Party, as_json: AsJson = False, resume: _RESUME = False, afresh: _AFRESH = False
+) -> None:
+    """Compute an approved study with all parties. Its result stays sealed until every party releases it.
+
+    A run that broke off is gone on with where every party kept its part of it.
+    """
     from mpcstats.cli.progress import progress_lines
     from mpcstats.cli.study.lines import status_line
     from mpcstats.sdk.connect import NodeClient
 
     with progress_lines() as tell:
-        answer = NodeClient(party).govern("run", tell, study=study)
+        answer = NodeClient(party).govern("run", tell, study=study, resume=resume, afresh=afresh)
     if as_json:
         typer.echo(json.dumps(answer, indent=2))
         return

@@ -16,6 +16,7 @@ from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
 from mpcstats.node.governance.permit import Permit, Phase
+from mpcstats.node.governance.unfinished import Unfinished
 from mpcstats.node.governance.vault import Vault
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log
@@ -57,6 +58,7 @@ class Office:
         self.directory, self.desk, self.log = directory, desk, log
         self.courier: Courier | None = None
         self.vault = Vault(directory.path, directory.state, desk.party)
+        self.unfinished = Unfinished(desk, self.vault, log)
         self.ledger: ReleaseLedger | None = None
         desk.on_entry.append(self._noted)
         self.calendar = Calendar(desk, ResultFolder(directory.results), directory.config.limits, log)
@@ -259,7 +261,9 @@ class Office:
         if state.id != request.study:
             raise FrameRejected("named a study by something else than its id", party=coordinator)
         run = request.sealed_run if request.phase == "release" else request.run_id.hex()
-        return Permit(state, cast(Phase, request.phase), run, request.occurrence)
+        if request.resume and request.phase == "release":
+            raise FrameRejected("asked to go on with a release, which always does", party=coordinator)
+        return Permit(state, cast(Phase, request.phase), run, request.occurrence, request.resume)
 
     def note_run(self, run: str, study: str, state: str, occurrence: str = "", **detail: Any) -> None:
         """Write a run down, or what became of it."""
@@ -280,12 +284,14 @@ class Office:
         """A run of a study ended at this party: tell the others, and keep a result that was opened to it."""
         body: dict[str, Any] = {"run": permit.run, "occurrence": permit.occurrence, "session": session.hex()}
         known = permit.own_run
+        computed = known is not None and self.party in known.computed
         if isinstance(result, SealedRun):
-            self.desk.write("computed", permit.study, body | {"decisions": list(result.decisions)})
+            if not computed:  # else an earlier attempt told so
+                self.desk.write("computed", permit.study, body | {"decisions": list(result.decisions)})
             return
         if result is not None:
             self.keep_result(permit.run, result)
-        if permit.phase == "whole":
+        if permit.phase == "whole" and not computed:
             self.desk.write("computed", permit.study, body)
         if known is None or self.party not in known.opened:
             self.desk.write("released", permit.study, body)
@@ -300,6 +306,17 @@ class Office:
                 self.vault.forget(run.run, self.ledger if never else None, self._session_of(study, run.run))
                 self.log.info("shares_deleted", study=study, run=run.run)
 
+    def tidy(self) -> None:
+        """Delete what is kept of runs that are out, over, or abandoned. Not while a run is under way."""
+        for run in self.vault.runs():
+            study = self.unfinished.study_of(run)
+            try:
+                if study:
+                    self._tidy(study)
+                self.unfinished.tidy(run, study, self.ledger)
+            except (MpcStatsError, OSError) as error:  # the others are looked at all the same
+                self.log.warning("not_tidied", run=run, reason=str(error))
+
     def _session_of(self, study: str, run: str) -> str:
         """Digest (hex) under which this party computed a run; "" where it did not."""
         found = [
@@ -311,18 +328,25 @@ class Office:
         ]
         return found[-1] if found else ""
 
-    def runs_this_month(self, dataset: str) -> int:
-        """Runs on a data set that were begun since the first of this month (UTC)."""
+    def runs_this_month(self, dataset: str, but: str = "") -> int:
+        """Runs on a data set, all but one, that were begun since the first of this month (UTC)."""
         from sqlalchemy import select
 
         first = self.desk.now().astimezone(datetime.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        query = select(RunRow.detail).where(RunRow.changed >= moment(first), RunRow.state != "failed")
+        query = select(RunRow.detail).where(
+            RunRow.changed >= moment(first), RunRow.state != "failed", RunRow.run != but
+        )
         with self.desk.database.transaction() as session:
             details = session.execute(query).scalars().all()
         return sum(json.loads(detail).get("dataset") == dataset for detail in details)
 
-    def check_budget(self, policy: Policy | None, dataset: str) -> None:
+    def check_budget(self, policy: Policy | None, dataset: str, run: str = "") -> None:
         """Refuse a run beyond the policy's budget.
+
+        Parameters
+        ----------
+        run : str
+            Id (hex); one that is taken up again is not counted twice.
 
         Raises
         ------
@@ -332,7 +356,7 @@ class Office:
         most = None if policy is None else policy.budget.runs_per_month
         if most is None:
             return
-        used = self.runs_this_month(dataset)
+        used = self.runs_this_month(dataset, run)
         if used >= most:
             raise NotPermitted(
                 f"{used} runs on data set {dataset!r} this month, and the budget is {most}",

@@ -54,12 +54,15 @@ class Permit:
         The run's id; of "release" the id of the run that is released (hex).
     occurrence : str
         When it was due; "" where nobody scheduled it.
+    resume : bool
+        The run broke off and is taken up again.
     """
 
     state: StudyState
     phase: Phase
     run: str
     occurrence: str = ""
+    resume: bool = False
 
     @property
     def lock(self) -> Lock:
@@ -121,6 +124,8 @@ class Permit:
             if self.occurrence:
                 raise SpecError("the study has no schedule")
             run = state.latest
+            if self.resume and run is not None and run.run == self.run and not run.withheld_by:
+                return  # some parties came to its end, others did not
             if run is not None and state.status_of(run) in {"computed", "released", "withheld"}:
                 raise StudyClosed(
                     f"study {state.proposal.name} has its result: it is {state.status_of(run)}",
@@ -132,7 +137,11 @@ class Permit:
     def _check_release(self) -> None:
         run, lock = self.own_run, self.lock
         if run is None or set(run.computed) != set(lock.parties):
-            raise NotApproved("there is no sealed result of this run at all parties")
+            broke_off = run is not None and lock.release == "auto"
+            raise NotApproved(
+                "there is no sealed result of this run at all parties",
+                hint=f"mpcstats study run {self.state.proposal.name} --resume" if broke_off else None,
+            )
         if run.withheld_by:
             party, reason = next(iter(run.withheld_by.items()))
             raise StudyClosed(f"{party} withholds the result: {reason or 'no reason given'}")

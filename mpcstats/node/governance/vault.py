@@ -1,5 +1,5 @@
-"""What a node keeps of computed studies until their results are released: its journal, which is its shares, and a copy
-of the table it was computed from. Both go when the results are out, or will never be."""
+"""What a node keeps of the runs of studies until their results are out at all parties: its journal, which is its
+shares, and a copy of the table that they are computed from. Both go when the results are out, or will never be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Vault"]
 
 
 class Vault:
-    """The sealed runs of one party.
+    """The unfinished and the sealed runs of one party.
 
     Parameters
     ----------
@@ -46,9 +46,16 @@ class Vault:
             See `FileJournal.open`.
         """
         key, until = storage_key(self._directory), bytes.fromhex(sealed) or None
-        return FileJournal.open(
-            self._folder(run) / "run.journal", key, bytes.fromhex(run), party=self._party, sealed=until
-        )
+        return FileJournal.open(self._journal(run), key, bytes.fromhex(run), party=self._party, sealed=until)
+
+    def has(self, run: str) -> bool:
+        """Whether there is a journal of a run."""
+        return self._journal(run).exists()
+
+    def last_used(self, run: str) -> float:
+        """When something was last written about a run (seconds since 1970)."""
+        folder, journal = self._folder(run), self._journal(run)
+        return (journal if journal.exists() else folder).stat().st_mtime
 
     def snapshot(self, run: str) -> Path:
         """Folder for the table that a run is computed from."""
@@ -67,7 +74,7 @@ class Vault:
         folder = self._folder(run)
         if not folder.exists():
             return
-        path = folder / "run.journal"
+        path = self._journal(run)
         if ledger is not None and session and path.exists():
             with contextlib.suppress(MpcStatsError):  # a damaged one goes, too; its entry stays, which is the safe side
                 withdraw(self.journal(run), ledger, bytes.fromhex(session))
@@ -77,6 +84,9 @@ class Vault:
     def runs(self) -> list[str]:
         """Ids of the runs there is something of."""
         return sorted(path.name for path in self._sealed.glob("*/"))
+
+    def _journal(self, run: str) -> Path:
+        return self._folder(run) / "run.journal"
 
     def _folder(self, run: str) -> Path:
         assert run.isalnum()  # a hexadecimal id, checked where it came in

@@ -19,6 +19,7 @@ from mpcstats.node.failures import from_peer_failure
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.joining import joined
 from mpcstats.node.participation import House
+from mpcstats.node.taking_up import Choice, run_study
 from mpcstats.node.terms import parse_terms
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.lifecycle import RunState, StudyState
@@ -235,17 +236,21 @@ class Verbs:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    async def do_run(self, progress: Progress, study: str) -> Answer:
-        """Compute an approved study; its result stays sealed, or is opened where every party releases beforehand."""
+    async def do_run(self, progress: Progress, study: str, resume: bool = False, afresh: bool = False) -> Answer:
+        """Compute an approved study; its result stays sealed, or is opened where every party releases beforehand.
+
+        A run that broke off is gone on with, if all parties can: `resume` wants that or nothing, `afresh` a new run.
+        """
+        if resume and afresh:
+            raise SpecError("a run is resumed or begun afresh, not both")
         await self._sync()
         state = await asyncio.to_thread(self._office.desk.study, study)
         state.require_approved()
-        lock = state.proposal.lock
-        phase = "whole" if lock.release == "auto" else "compute"
         async with self._running:
-            await coordinate(self._house, lock.request, progress, Errand(state.id, phase))
+            choice: Choice = "resume" if resume else "afresh" if afresh else "either"
+            await run_study(self._house, state, progress, choice=choice)
         await self._sync()
-        if phase == "compute":
+        if state.proposal.lock.release != "auto":
             await self._open_when_released(state.id, progress)
         state = await asyncio.to_thread(self._office.desk.study, state.id)
         return self._line(self._office.desk.number(state.id), state)
