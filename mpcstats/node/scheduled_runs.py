@@ -51,6 +51,9 @@ def schedule_engine(
         return calendar.quiet()
 
     async def resolve(standing: Standing, due: datetime.datetime) -> Fired | None:
+        state = await asyncio.to_thread(office.desk.study, standing.study)
+        if await asyncio.to_thread(office.unfinished.of, state, moment(due)) is not None:
+            return None  # it is gone on with, which brings a result that others have seen here, too
         return await asyncio.to_thread(calendar.resolve, standing, due)
 
     def tell(event: str, **facts: Any) -> None:

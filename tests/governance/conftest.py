@@ -18,7 +18,7 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="session")
 def network(root):
     directories = make_party_directories(root / "parties", make_files(root), consortium="heart")
-    with ProcessNetwork(directories) as network:
+    with ProcessNetwork(directories, start_seconds=180) as network:
         clients = [network[name].client for name in NAMES]
         deadline = time.monotonic() + 30
         while any(len(client.govern("consortium")["signed"]) < 3 for client in clients):

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from mpcstats.errors import JournalMismatch, MpcStatsError, NothingToResume, PartyUnreachable, StudyClosed
-from mpcstats.sdk.sandbox import NodeProcess, ProcessNetwork
+from mpcstats.sdk.sandbox import NodeProcess, ProcessNetwork, make_party_directories
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.study.spec import AnalysisSpec
-from tests.governance.kit import NAMES, count_manifest, make_proposal, propose
+from tests.governance.kit import NAMES, POLICY, count_manifest, make_files, make_proposal, propose
 
 SPEC = CountSpec(by=("sex",))
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 pytestmark = pytest.mark.xdist_group("governance")
 
 
@@ -231,3 +231,47 @@ def test_a_node_that_is_stopped_ends_in_good_order(consortium: Consortium, finis
     if not finishes:
         consortium.govern("westbay", "run", study=study, resume=True)
     eventually(lambda: consortium.govern("westbay", "show", study=study)["status"] == "computed", "not computed")
+
+
+@pytest.fixture(scope="module")
+def opening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Consortium]:
+    """Parties that approve and release by policy: their runs open results without a pause."""
+    root = tmp_path_factory.mktemp("opening")
+    policy = POLICY + '\n[approval]\nauto = ["*"]\n[release]\nrule = "auto"\n'
+    directories = make_party_directories(root / "parties", make_files(root, policy), consortium="heart")
+    with ProcessNetwork(directories, start_seconds=START_SECONDS) as network:
+        found = Consortium(network)
+        signed = lambda: all(len(found.govern(name, "consortium")["signed"]) == 3 for name in NAMES)  # noqa: E731
+        eventually(signed, "the signatures of the roster did not arrive")
+        yield found
+
+
+@pytest.mark.long
+def test_a_party_that_was_killed_when_the_others_had_the_result_gets_it(opening: Consortium) -> None:
+    """Nothing of the run is kept after that; in between, the others keep what it needs."""
+    lead = opening.network["northfield"].client
+    victim, left = "westbay", 0
+    for record in (150, 100, 70, 50, 30):
+        study = propose(lead, make_proposal(lead, SPEC, count_manifest(2), id=f"opened-{record}"))
+        eventually(lambda s=study: opening.govern("northfield", "show", study=s)["status"] == "approved", "approvals")
+        opening.start(victim, fragile=True)
+        opening.dies_at(victim, record)
+        try:
+            opening.govern("northfield", "run", study=study)
+        except MpcStatsError:
+            opening.network[victim].wait(60)
+        else:
+            (opening.network.directories[victim] / "die_at").unlink(missing_ok=True)
+        if opening.network[victim].process.poll() is None:
+            continue  # the run is shorter
+        left += 1
+        opening.start(victim)
+        assert opening.sealed("northfield")
+        opening.govern(victim, "run", study=study, resume=True)
+        results = opening.results(study)
+        assert all(same_tables(result, results[0]) for result in results)
+        assert len({str(result.run["certificate"]) for result in results}) == 1
+        eventually(lambda: not any(map(opening.sealed, NAMES)), "journals are kept after the release")
+        if left == 2:
+            break
+    assert left == 2

@@ -331,3 +331,34 @@ def test_the_journals_may_be_files(tmp_path: Path) -> None:
         for journal in journals:
             journal.close()
     assert found[0].tables["counts"]["count"].tolist() == [20, 20]
+
+
+def test_a_run_of_one_phase_that_is_taken_up_again_sees_the_ledger_as_it_was(tmp_path: Path) -> None:
+    """It was written in the first attempt, and at two parties completed: not compared with itself, and not twice."""
+    whole = Attempts(NAMES)
+    expected = whole.attempt(EVERYBODY.part(fresh(), "whole", ledger=ledgers()))
+    for dies_at in (1, whole.messages[2] // 2, whole.messages[2] - 1):
+        books, journals, attempts = ledgers(tmp_path / str(dies_at)), fresh(), Attempts(NAMES)
+        part = EVERYBODY.part(journals, "whole", ledger=books)
+        assert isinstance(attempts.attempt(part, 3, dies_at)[2], Killed)
+        for one, other in zip(expected, attempts.attempt(part), strict=True):
+            same(one, other)
+        assert entries(books) == [[("31" * 32, (True,))]] * 3
+        assert attempts.ambiguous == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["kaplan-meier strict", "logrank strict", "ols strict", "crosstab pooled"])
+def test_a_statistic_is_the_same_to_its_last_digit_when_it_is_taken_up_again(tmp_path: Path, name: str) -> None:
+    """Parties die one after the other, further on each time; what is rounded on shares comes out the same."""
+    parties = parties_of(CASES[name], tmp_path)
+    whole = Attempts(NAMES)
+    expected = whole.attempt(parties.part(fresh(), "whole"))
+    attempts, journals = Attempts(NAMES), fresh()
+    for k in range(1, 7):
+        victim = k % 3 + 1
+        broken = attempts.attempt(parties.part(journals, "whole"), victim, whole.messages[victim - 1] // 8, bool(k % 2))
+        assert isinstance(broken[victim - 1], Killed)
+    for one, other in zip(expected, attempts.attempt(parties.part(journals, "whole")), strict=True):
+        same(one, other)
+    assert attempts.ambiguous == []

@@ -93,6 +93,8 @@ class Calendar:
         if not permit.occurrence or permit.phase == "release":
             return
         state, now, party = permit.state, self._desk.now(), self._desk.party
+        if permit.resume and permit.own_run is not None and party in permit.own_run.computed:
+            return  # at its end here already; another party needs the last messages once more
         schedule = _schedule(state)
         if schedule is None:
             raise SpecError(f"study {state.proposal.name} has no schedule")
