@@ -207,7 +207,8 @@ def test_a_party_that_lost_its_journal_is_named(consortium: Consortium) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("finishes", [True, False])
 def test_a_node_that_is_stopped_ends_in_good_order(consortium: Consortium, finishes: bool) -> None:
-    study, node = consortium.study(f"stopped-{finishes}"), consortium.network.directories["lakeside"]
+    study = consortium.study("stopped-early" if finishes else "stopped-late")
+    node = consortium.network.directories["lakeside"]
     (node / "waiting").unlink(missing_ok=True)
     (node / "wait_at").write_text("12")
     consortium.start("lakeside", fragile=True)
