@@ -23,8 +23,9 @@
     │   ├── AuditBroken            an audit log was changed, cut or forked
     │   ├── JournalMismatch        a run that is resumed does not repeat what its journal says
     │   └── BundleInvalid          a result bundle is not as it was written, or its parts contradict each other
-    └── RangeError             a number does not fit its format
-        └── StatisticalSecurityError   too many masked openings for the statistical security asked
+    └── RangeError             a number does not fit its format, or a party's limit
+        ├── StatisticalSecurityError   too many masked openings for the statistical security asked
+        └── LimitExceeded              more than a party's [limits] allow; names number, limit and setting
 
 Messages say what happened, whose fault it is, the numbers, and what to do next. They never contain a
 record's value or a share.
@@ -45,6 +46,7 @@ __all__ = [
     "FrameRejected",
     "InconsistentShares",
     "JournalMismatch",
+    "LimitExceeded",
     "MpcStatsError",
     "NotApproved",
     "NotPermitted",
@@ -250,3 +252,10 @@ class StatisticalSecurityError(RangeError):
     """The masked openings of this run would use up the statistical security that was asked."""
 
     code = "E1601"
+
+
+class LimitExceeded(RangeError):
+    """More than the limits of a party allow: rows, memory, time, disk, requests, entries."""
+
+    code = "E1602"
+    exit_code = 3

@@ -12,7 +12,7 @@ import typer
 
 from mpcstats.cli.auditor import app as auditors
 from mpcstats.cli.passphrase import passphrase
-from mpcstats.errors import DeadlineExceeded
+from mpcstats.errors import DeadlineExceeded, SpecError
 
 __all__ = ["app"]
 
@@ -141,27 +141,55 @@ def stop(
 
 
 @app.command()
-def status(directory: Directory, as_json: AsJson = False) -> None:
-    """Show the node's state and its connections."""
+def status(
+    directory: Directory,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it as a table that stays up to date.")] = False,
+) -> None:
+    """Show the node's state, its studies and its connections."""
+    from mpcstats.cli.party_status import status_rows
+    from mpcstats.cli.party_status import watch as show
     from mpcstats.sdk.connect import NodeClient
 
-    state = NodeClient(directory).status()
+    client = NodeClient(directory)
+
+    def read() -> dict[str, Any]:
+        return client.status() | {"vitals": client.govern("vitals")}
+
     if as_json:
-        typer.echo(json.dumps(state, indent=2))
-        return
-    typer.echo(f"party       {state['name']} ({state['role']}), mpcstats {state['version']}")
-    typer.echo(f"consortium  {state['consortium']}, roster {state['roster_digest'][:16]}")
-    typer.echo(f"up          {state['uptime_seconds']} s")
-    typer.echo(
-        f"runs        {state['current_run'] or 'none'} now, {state['queued_runs']} waiting, "
-        f"{state['finished_runs']} finished, {state['failed_runs']} failed"
-    )
-    for peer in state["peers"]:
-        typer.echo(f"peer        {peer['name']:<20} {_connection(peer)}")
+        typer.echo(json.dumps(read(), indent=2))
+    elif watch:
+        show(read)
+    else:
+        for what, how in status_rows(read()):
+            typer.echo(f"{what:<11} {how}")
 
 
-def _connection(peer: dict[str, Any]) -> str:
-    if not peer["reachable"]:
-        return "cannot be reached"
-    roster = "same roster" if peer["same_roster"] else "ANOTHER ROSTER"
-    return f"{peer['round_trip_ms']:.1f} ms, {roster}, mpcstats {peer['version']}"
+@app.command("log")
+def show_log(
+    directory: Directory,
+    run: Annotated[str, typer.Argument(metavar="[RUN]", help="Beginning of a run's id.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the runs of this party that are in its logs, or show the events of one."""
+    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.run_logs import list_run_logs, read_run_log
+
+    folder = PartyDirectory(directory).run_logs
+    if not run:
+        found = list_run_logs(folder)
+        lines = [f"{r['run']}  {r['began'][:19]}  {r['analysis']:<20} {r['last']}" for r in found]
+    else:
+        found = read_run_log(folder, run)
+        if not found:
+            raise SpecError(
+                f"no run, or more than one, begins with {run[:40]!r}", hint=f"mpcstats party log {directory}"
+            )
+        lines = [_event_line(event) for event in found]
+    typer.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines) or "no runs")
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    shown = {key: value for key, value in event.items() if key not in {"timestamp", "level", "event", "node", "run"}}
+    details = " ".join(f"{key}={value}" for key, value in shown.items())
+    return f"{event['timestamp'][:23]} {event['level']:<7} {event['event']} {details}".rstrip()

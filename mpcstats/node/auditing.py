@@ -14,6 +14,7 @@ from mpcstats.node.auditors import load_auditors
 from mpcstats.node.certify import Certifying
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.permit import Permit, software
+from mpcstats.node.limits import exceeded
 from mpcstats.node.logs import Log
 from mpcstats.node.roster import Roster
 from mpcstats.node.state.database import Database
@@ -29,6 +30,7 @@ from mpcstats.wire.audit_pb2_grpc import WitnessStub, add_AuditServicer_to_serve
 __all__ = ["Auditing"]
 
 _SILENT_SECONDS = 60.0
+_BUDGET_SECONDS = 60.0
 
 _EVENTS: dict[str, AuditEvent] = {
     "join": "roster-joined",
@@ -68,6 +70,8 @@ class Auditing:
         self._keys = roster_keys(roster)
         self._auditors = load_auditors(directory.path)
         self._silent_until: dict[tuple[str, str], float] = {}
+        self._most = directory.config.limits.audit_records_per_minute
+        self._caused: dict[str, tuple[float, int, int]] = {}
         self._exchange: HeadExchange | None = None
         self._task: asyncio.Task[None] | None = None
         self.log = AuditLog(database, roster.consortium, directory.config.name, self._key)
@@ -90,12 +94,43 @@ class Auditing:
         add_AuditServicer_to_server(AuditService(self.log), server)  # type: ignore[no-untyped-call]
 
     def refused(self, reason: str, method: str) -> None:
-        """A call was refused: logged each time, and written down once a minute for each reason and method."""
-        self._node_log.warning("call_refused", reason=reason, method=method)
+        """A call was refused: written down once a minute for each reason and method."""
         now = time.monotonic()
         if len(self._silent_until) < 1000 and now >= self._silent_until.get((reason, method), 0.0):
             self._silent_until[reason, method] = now + _SILENT_SECONDS
+            self._node_log.warning("call_refused", reason=reason, method=method)
             self.log.append("call-refused", "node", reason=reason, method=method[:200])
+
+    def check_budget(self, party: str) -> None:
+        """Whether a party may cause a record now.
+
+        Raises
+        ------
+        LimitExceeded
+            Runs that it asked for were refused too often in this minute.
+        """
+        since, number, left_out = self._caused.get(party, (0.0, 0, 0))
+        if time.monotonic() - since < _BUDGET_SECONDS and number >= self._most:
+            self._caused[party] = since, number, left_out + 1
+            what = f"asked for {number} runs in a minute that were refused"
+            raise exceeded(what, "audit_records_per_minute", self._most, party, owner=self._party)
+
+    def refused_run(self, asked_by: str, study: str, **conditions: Condition) -> None:
+        """Write down that a run which a party asked for was refused, within its budget of a minute.
+
+        What was left out in one minute is a number in the first record of a later one.
+        """
+        now = time.monotonic()
+        since, number, left_out = self._caused.get(asked_by, (now, 0, 0))
+        if now - since >= _BUDGET_SECONDS:
+            since, number = now, 0
+            if left_out:
+                conditions["left_out"] = left_out
+            left_out = 0
+        if number < self._most:
+            self.log.append("run-failed", asked_by, study, session=None, **conditions)
+            number += 1
+        self._caused[asked_by] = since, number, left_out
 
     def noted(self, signed: SignedEntry) -> None:
         """Write down that an entry was made here or came in; called from any thread."""

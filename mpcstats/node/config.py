@@ -46,6 +46,10 @@
     [limits]
     quiet_hours = "07:00-18:00"       # no scheduled runs in these hours; optional
     tz = "Europe/Stockholm"
+    rows = 20000000                   # and many more, all with defaults: mpcstats.node.limits
+
+    [observability]
+    metrics = "127.0.0.1:9471"        # MPCSTATS_METRICS; Prometheus metrics over HTTP, off unless given
 
     [logging]
     level = "info"                    # MPCSTATS_LOG_LEVEL; debug, info, warning, error
@@ -89,6 +93,7 @@ SHORT_VARIABLES: dict[str, tuple[str, ...]] = {
     "MPCSTATS_ADVERTISE": ("network", "advertise"),
     "MPCSTATS_PATIENCE_SECONDS": ("run", "patience_seconds"),
     "MPCSTATS_STATE": ("storage", "state"),
+    "MPCSTATS_METRICS": ("observability", "metrics"),
     "MPCSTATS_LOG_LEVEL": ("logging", "level"),
 }
 
@@ -195,6 +200,31 @@ class KeysConfig(_Section):
     passphrase_file: Path | None = None
 
 
+class ObservabilityConfig(_Section):
+    """Where Prometheus reads metrics.
+
+    Attributes
+    ----------
+    metrics : str or None
+        host:port. Nobody is asked for a key there: of this machine only, unless `expose` says otherwise.
+    expose : bool
+        Metrics may be read from other machines.
+    """
+
+    metrics: Address | None = None
+    expose: bool = False
+
+    @model_validator(mode="after")
+    def _on_this_machine(self) -> Self:
+        host = "127.0.0.1" if self.metrics is None else address_parts(self.metrics)[0]
+        if not self.expose and host not in {"127.0.0.1", "localhost", "[::1]"}:
+            raise ValueError(
+                f"metrics: {host} can be reached from other machines, and no key is asked for; write 127.0.0.1, or "
+                "expose = true"
+            )
+        return self
+
+
 class LoggingConfig(_Section):
     """How much is logged.
 
@@ -241,6 +271,7 @@ class PartyConfig(_Section):
     keys: KeysConfig = KeysConfig()
     limits: LimitsConfig = LimitsConfig()
     notify: tuple[NotifyTarget, ...] = Field(default=(), max_length=20)
+    observability: ObservabilityConfig = ObservabilityConfig()
     logging: LoggingConfig = LoggingConfig()
 
     @field_validator("notify")
@@ -292,6 +323,11 @@ class PartyDirectory:
     def log_file(self) -> Path:
         """JSON lines."""
         return self.path / "logs" / "node.log"
+
+    @property
+    def run_logs(self) -> Path:
+        """Folder of the logs of single runs."""
+        return self.path / "logs" / "runs"
 
     @property
     def state(self) -> Path:

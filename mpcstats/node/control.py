@@ -22,6 +22,7 @@ from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entries
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.participation import House, Participation
+from mpcstats.node.peer_watch import PeerWatch
 from mpcstats.node.ping import MAX_PAYLOAD, PingDesk
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
@@ -37,7 +38,6 @@ from mpcstats.wire.node_pb2 import (
     GovernEvent,
     GovernRequest,
     PartyMessage,
-    PeerStatus,
     PingReply,
     PingRequest,
     Queued,
@@ -52,12 +52,11 @@ from mpcstats.wire.node_pb2 import (
     TermsReply,
     TermsRequest,
 )
-from mpcstats.wire.node_pb2_grpc import ControlServicer, PeerServicer, PeerStub
+from mpcstats.wire.node_pb2_grpc import ControlServicer, PeerServicer
 
 __all__ = ["CONTROL_SERVICE", "ControlService", "PeerService"]
 
 CONTROL_SERVICE = "mpcstats.v1.Control"
-_PING_SECONDS = 3.0
 _ANSWER_PIECE = 512 * 1024
 
 # Runs that one party may ask for at the same time, the waiting ones included: nobody takes all the calls of a node.
@@ -179,11 +178,13 @@ class ControlService(ControlServicer):
     house : House
     stop : function without arguments
         Starts the end of the node.
+    peers : PeerWatch
     """
 
-    def __init__(self, house: House, stop: Callable[[], None]) -> None:
+    def __init__(self, house: House, stop: Callable[[], None], peers: PeerWatch) -> None:
         self._house = house
         self._stop = stop
+        self._peers = peers
         self._verbs = None if house.office is None else Verbs(house)
         self._started = time.monotonic()
 
@@ -226,9 +227,7 @@ class ControlService(ControlServicer):
     async def Status(self, _request: StatusRequest, _context: Any) -> StatusReply:
         """The state of this node; asks every other party."""
         house = self._house
-        peers = await asyncio.gather(
-            *(self._peer(number, name) for number, name in enumerate(house.roster.names, start=1) if name != house.name)
-        )
+        peers = await self._peers.look()
         return StatusReply(
             name=house.name,
             role="data" if house.site.has_data else "compute",
@@ -249,24 +248,6 @@ class ControlService(ControlServicer):
         busy = self._house.jobs.busy
         self._stop()
         return StopReply(busy=busy)
-
-    async def _peer(self, number: int, name: str) -> PeerStatus:
-        stub = PeerStub(self._house.network.channel_to(number))  # type: ignore[no-untyped-call]
-        try:
-            await stub.Ping(PingRequest(), timeout=_PING_SECONDS)  # the first one may have to connect
-            start, began = time.perf_counter(), time.time()
-            reply = await stub.Ping(PingRequest(), timeout=_PING_SECONDS)
-            skew = reply.time_microseconds / 1e6 - (began + time.time()) / 2 if reply.time_microseconds else 0.0
-        except grpc.RpcError:
-            return PeerStatus(name=name, reachable=False)
-        return PeerStatus(
-            name=name,
-            reachable=reply.name == name,
-            version=reply.version,
-            round_trip_microseconds=int((time.perf_counter() - start) * 1e6),
-            same_roster=reply.roster_digest == self._house.roster.digest,
-            clock_skew_milliseconds=round(skew * 1000),
-        )
 
 
 class _Messages:

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from mpcstats.errors import PeerRefused
+from mpcstats.node.limits import Limits, exceeded
 
 __all__ = ["Jobs"]
 
@@ -22,6 +23,8 @@ class Jobs:
     ----------
     party : str
         Name of this party, for errors.
+    most_queued : int, optional
+        Runs that may wait for the slot.
 
     Attributes
     ----------
@@ -33,8 +36,9 @@ class Jobs:
         Runs that ended since the start.
     """
 
-    def __init__(self, party: str) -> None:
+    def __init__(self, party: str, most_queued: int = Limits().queue) -> None:
         self._party = party
+        self._most_queued = most_queued
         self._slot = asyncio.Lock()
         self._stopping = False
         self.current = ""
@@ -60,8 +64,12 @@ class Jobs:
         ------
         PeerRefused
             The wait is over, or the node is stopping.
+        LimitExceeded
+            Too many wait already.
         """
         self.refuse_when_stopping()
+        if self.busy and self.queued >= self._most_queued:
+            raise exceeded(f"{self.queued} runs wait here already", "queue", self._most_queued, self._party)
         self.queued += 1
         try:
             async with asyncio.timeout(queue_seconds):

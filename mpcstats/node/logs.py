@@ -17,6 +17,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from mpcstats.node.run_logs import RunLogs
+
 __all__ = ["Log", "close_log", "open_log", "open_terminal", "where_from", "withhold"]
 
 Log = Any
@@ -29,9 +31,10 @@ _LONGEST = 500
 class _Sink:
     """Writes an event to file and terminal."""
 
-    def __init__(self, file: TextIO, terminal: TextIO) -> None:
+    def __init__(self, file: TextIO, terminal: TextIO, runs: RunLogs | None) -> None:
         self.file = file
         self.terminal = terminal
+        self.runs = runs
         self._lock = threading.Lock()  # events come from several threads
 
     def write(self, **event: Any) -> None:
@@ -41,6 +44,8 @@ class _Sink:
     def _write(self, event: Mapping[str, Any]) -> None:
         self.file.write(json.dumps(event, ensure_ascii=False) + "\n")
         self.file.flush()
+        if self.runs is not None:
+            self.runs.write(event)
         rest = {key: value for key, value in event.items() if key not in {"timestamp", "level", "event", "node"}}
         details = " ".join(f"{key}={value}" for key, value in rest.items())
         self.terminal.write(f"{event['timestamp']} {event['level']:<7} {event['node']} {event['event']} {details}\n")
@@ -49,7 +54,7 @@ class _Sink:
     debug = info = warning = error = write
 
 
-def open_log(path: Path, *, node: str, level: str, terminal: TextIO) -> Log:
+def open_log(path: Path, *, node: str, level: str, terminal: TextIO, runs: RunLogs | None = None) -> Log:
     """Open a node's log; the file is readable by its owner only.
 
     Parameters
@@ -61,11 +66,13 @@ def open_log(path: Path, *, node: str, level: str, terminal: TextIO) -> Log:
     level : "debug", "info", "warning" or "error"
     terminal : text stream
         For the readable lines.
+    runs : RunLogs, optional
+        Logs of single runs.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "w", encoding="utf-8")
     return structlog.wrap_logger(
-        _Sink(file, terminal),
+        _Sink(file, terminal, runs),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -16,7 +16,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,12 @@ from mpcstats.node.certify import Certifying
 from mpcstats.node.config import RunConfig
 from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
+from mpcstats.node.guard import RunGuard
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
+from mpcstats.node.limits import Limits, check_disk
 from mpcstats.node.logs import Log, where_from
+from mpcstats.node.meter import Meter
 from mpcstats.node.plan_codec import plan_from_json, plan_to_plain
 from mpcstats.node.roster import Roster
 from mpcstats.node.sealing import SealedRun
@@ -87,6 +90,12 @@ class House:
     """Studies; without it only what needs no approval runs."""
     auditing: Auditing | None = None
     """The audit log; without it runs are not certified."""
+    bounds: Limits = field(default_factory=Limits)
+    """How much of everything this party takes."""
+    meter: Meter = field(default_factory=Meter)
+    """What is counted for metrics."""
+    vitals: Callable[[], dict[str, Any]] = dict
+    """`mpcstats.node.vitals.Vitals.read`."""
 
 
 class Participation:
@@ -112,6 +121,7 @@ class Participation:
         self._failure: BaseException | None = None
         self._asked = self._ended = False
         self._began = False
+        self._analysis = "unknown"
         self.permit: Permit | None = None
         """The approved study that the run belongs to; set by `reserve`."""
 
@@ -120,6 +130,9 @@ class Participation:
 
     async def __aexit__(self, *reason: Any) -> None:
         # a failure that was answered on the wire is one for the counters, too
+        if self._channel is not None:
+            for peer, count in self._channel.bytes_sent.items():
+                self._house.meter.sent(self._house.roster.names[peer - 1], count)
         failure = self._failure
         await self._slot.__aexit__(*(reason if failure is None else (type(failure), failure, failure.__traceback__)))
 
@@ -134,13 +147,17 @@ class Participation:
         ------
         Divergence, NotPermitted, PeerRefused, DataError, SpecError, DeadlineExceeded
             Why this party does not take part.
+        LimitExceeded
+            It would be over a limit of this party.
         """
         house = self._house
+        self._check_budget()
         self._log = house.log.bind(run=request.run_id.hex(), coordinator=self._coordinator)
         self._request = request
         self._asked = True
         self._check_versions(request)
         self._spec = parse_spec(request.spec_json)
+        self._analysis = self._spec.type
         _preset_rules(self._spec)
         proposed = plan_from_json(request.plan_json, self._coordinator)
         if not isinstance(proposed, analysis_of(self._spec).plan_type):
@@ -151,6 +168,9 @@ class Participation:
         if house.office is not None:
             policy, run = house.site.policy(self._spec), request.run_id.hex()
             await asyncio.to_thread(house.office.check_budget, policy, self._spec.dataset, run)
+            await asyncio.to_thread(house.office.check_budget, house.site.policy(self._spec), self._spec.dataset)
+        if house.scratch is not None:
+            check_disk(house.bounds, house.scratch.parent, house.name)
         if house.jobs.busy:
             self._log.info("queued", behind=house.jobs.current)
             on_queued()
@@ -211,6 +231,7 @@ class Participation:
             Names the party at fault.
         """
         house = self._house
+        guard = RunGuard(house.bounds, house.name)
         # where a study was approved, the rules of that day are in force: nobody has become stricter since
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
         resumed = {} if self.permit is None or not self.permit.resume else {"resumed": True}
@@ -226,8 +247,9 @@ class Participation:
             self._channel = channel
             await channel.wait_attached()
             self._log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
-            result: Ended = await house.execute(
+            work: Awaitable[Ended] = house.execute(
                 channel,
+                observe=guard.observe,
                 spec=self._spec,
                 plan=self._prepared.plan,
                 contribution=self._prepared.contribution,
@@ -249,6 +271,7 @@ class Participation:
                 journal=journal,
                 certifying=self._certifying(),
             )
+            result = await guard.watch(work)
         await self._note_result(request.study_digest, result)
         self._ended = True  # a coordinator that hangs up from here on takes nothing back
         sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
@@ -290,6 +313,7 @@ class Participation:
     async def _note(self, state: str, **detail: Any) -> None:
         """Write this run down in the office's diary."""
         office, permit = self._house.office, self.permit
+        self._house.meter.run(self._analysis, state, detail.get("rounds", 0))
         if office is not None:
             run, study, occurrence = self._request.run_id.hex(), "", ""
             if permit is not None:
@@ -336,6 +360,8 @@ class Participation:
         """Write down why the run did not happen, with all that may be known in this house."""
         self._failure = error
         office = self._house.office
+        if not self._ended:
+            self._house.meter.run(self._analysis, "failed" if self._began else "refused")
         if office is not None and self._began:
             office.note_run(
                 self._request.run_id.hex(), "", "failed", error=getattr(error, "code", type(error).__name__)
@@ -348,7 +374,10 @@ class Participation:
             code, party = getattr(error, "code", type(error).__name__), getattr(error, "party", None) or ""
             study = "" if self.permit is None else self.permit.study
             run = self._request.run_id.hex()[:64]
-            auditing.log.append("run-failed", self._coordinator, study, run=run, code=code, party=party)
+            if self._began or self._coordinator == self._house.name:
+                auditing.log.append("run-failed", self._coordinator, study, run=run, code=code, party=party)
+            else:
+                auditing.refused_run(self._coordinator, study, run=run, code=code, party=party)
         if isinstance(error, MpcStatsError):
             self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
         elif isinstance(error, asyncio.CancelledError):
@@ -356,6 +385,12 @@ class Participation:
             self._log.error("run_failed", code="cancelled", party=self._coordinator, reason=f"the {who} is gone")
         else:
             self._log.error("run_failed", code=type(error).__name__, party=self._house.name, where=where_from(error))
+
+    def _check_budget(self) -> None:
+        """Whoever asks for run after run that is refused has to wait; nothing is done for the next one."""
+        auditing = self._house.auditing
+        if auditing is not None and self._coordinator != self._house.name:
+            auditing.check_budget(self._coordinator)
 
     def _check_versions(self, request: Reserve) -> None:
         house = self._house
@@ -375,10 +410,12 @@ class Participation:
             )
 
     async def _prepare(self, proposed: Plan) -> Prepared:
-        seconds = self._house.limits.preparation_seconds
+        house = self._house
+        seconds = house.limits.preparation_seconds
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.to_thread(self._house.site.prepare, self._spec, proposed, self._snapshot())
+                reading = asyncio.to_thread(house.site.prepare, self._spec, proposed, self._snapshot())
+                return await RunGuard(house.bounds, house.name).watch(reading)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"the data were not ready within {seconds:g} s",

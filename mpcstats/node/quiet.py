@@ -1,4 +1,4 @@
-"""Quiet hours of a party: a time of the day in which it takes part in no scheduled run."""
+"""`[limits]` of party.toml: how much a party takes, and its quiet hours, in which it takes part in no scheduled run."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import re
 import zoneinfo
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from mpcstats.node.limits import Limits
 
 __all__ = ["LimitsConfig"]
 
 _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
-class LimitsConfig(BaseModel):
-    """`[limits]` of party.toml: when scheduled runs have to wait.
+class LimitsConfig(Limits):
+    """`[limits]` of party.toml: how much of everything, and when scheduled runs have to wait.
 
     Attributes
     ----------
@@ -25,7 +27,6 @@ class LimitsConfig(BaseModel):
         Time zone of these hours, such as Europe/Stockholm.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     quiet_hours: str | None = Field(default=None, max_length=20)
     tz: str | None = Field(default=None, max_length=64)
 

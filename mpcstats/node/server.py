@@ -20,7 +20,7 @@ import grpc
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.auditing import Auditing
 from mpcstats.node.config import PartyDirectory
-from mpcstats.node.control import CONTROL_SERVICE, ControlService, PeerService
+from mpcstats.node.control import ControlService, PeerService
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.notices import EntryNotices
@@ -30,17 +30,20 @@ from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log, open_terminal
 from mpcstats.node.memory import give_memory_back
+from mpcstats.node.meter import Meter
 from mpcstats.node.notify import Notifier, key_expiring, run_notifier
 from mpcstats.node.notify_delivery import Delivery
+from mpcstats.node.observing import Observing
 from mpcstats.node.participation import House
 from mpcstats.node.process import forbid_dumps, tell_supervisor
 from mpcstats.node.roster import Roster
+from mpcstats.node.run_logs import RunLogs
 from mpcstats.node.scheduled_runs import schedule_engine
 from mpcstats.node.schedules import run_schedules
 from mpcstats.node.site import Site
 from mpcstats.node.state.database import Database
 from mpcstats.node.stderr_watch import watch_stderr
-from mpcstats.transport.callers import CallerCheck
+from mpcstats.node.vitals import Vitals
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.transport.tls import fingerprint, server_credentials, server_options
 from mpcstats.version import __version__
@@ -70,18 +73,19 @@ def run_node(path: Path) -> None:
     forbid_dumps()
     directory = PartyDirectory(path)
     with hold_lock(directory.state):
-        config, terminal = directory.config, open_terminal()
-        log = open_log(directory.log_file, node=config.name, level=config.logging.level, terminal=terminal)
+        config, meter, terminal = directory.config, Meter(), open_terminal()
+        runs = RunLogs(directory.run_logs, config.limits.run_logs, config.limits.run_log_mb * 10**6)
+        log = open_log(directory.log_file, node=config.name, level=config.logging.level, terminal=terminal, runs=runs)
         log.info("starting", version=__version__, pid=os.getpid())
         try:
-            with watch_stderr(_RefusedConnections(log)):
-                asyncio.run(serve(directory, log))
+            with watch_stderr(_RefusedConnections(log, meter)):
+                asyncio.run(serve(directory, log, meter))
         finally:
             close_log(log)
             terminal.close()
 
 
-async def serve(directory: PartyDirectory, log: Log) -> None:
+async def serve(directory: PartyDirectory, log: Log, meter: Meter | None = None) -> None:
     """Open the port and serve until a signal or `Control.Stop`."""
     from mpcstats.field import warm_up
 
@@ -92,22 +96,25 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
     index = roster.index(identity.certificate_pem)
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
-    house, office, auditing = _house(directory, roster, network, log)
+    house, office, auditing = _house(directory, roster, network, log, meter or Meter())
     notifier = open_notifier(directory, office, log)
     stop = asyncio.Event()
     own = fingerprint(identity.certificate_pem)
-    check = CallerCheck(own, peers, frozenset({CONTROL_SERVICE}), auditing.refused, **auditing.callers)
+    observing = Observing(house, auditing, peers)
+    check = observing.caller_check(own)
     server = grpc.aio.server(interceptors=[check], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS)
     network.add_to_server(server)
     add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
-    add_ControlServicer_to_server(ControlService(house, stop.set), server)  # type: ignore[no-untyped-call]
+    add_ControlServicer_to_server(ControlService(house, stop.set, observing.peers), server)  # type: ignore[no-untyped-call]
     auditing.add_to_server(server)
+    observing.health.add_to_server(server)
     open_port(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
     # compiled arithmetic is loaded now, not in the middle of somebody's first run
     await asyncio.to_thread(warm_up)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    observing.start(config.observability.metrics)
     await server.start()
     stubs = {peer.name: PeerStub(network.channel_to(peer.index)) for peer in peers}  # type: ignore[no-untyped-call]
     office.courier = Courier(office.desk, stubs, log)
@@ -129,10 +136,12 @@ async def serve(directory: PartyDirectory, log: Log) -> None:
         loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_IGN)
     log.info("stopping", busy=house.jobs.busy)
+    observing.health.drain()
     await asyncio.gather(*background, return_exceptions=True)
     finished = await house.jobs.drain(GRACE_SECONDS)
     await _end(exchange)
     await server.stop(1.0)
+    await observing.stop()
     await auditing.stop()
     await network.close()
     office.desk.database.close()
@@ -144,7 +153,9 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log) -> tuple[House, Office, Auditing]:
+def _house(
+    directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log, meter: Meter
+) -> tuple[House, Office, Auditing]:
     """What all runs of the node share."""
     from mpcstats.node.execution import execute
 
@@ -155,8 +166,24 @@ def _house(directory: PartyDirectory, roster: Roster, network: PeerNetwork, log:
     office.tidy()
     auditing = Auditing(directory, roster, office.desk.database, log)
     office.desk.on_entry.append(auditing.noted)
-    site, jobs = Site(directory), Jobs(config.name)
-    house = House(config.name, roster, site, network, jobs, config.run, log, execute, scratch, ledger, office, auditing)
+    site, jobs = Site(directory), Jobs(config.name, config.limits.queue)
+    house = House(
+        config.name,
+        roster,
+        site,
+        network,
+        jobs,
+        config.run,
+        log,
+        execute,
+        scratch,
+        ledger,
+        office,
+        auditing,
+        bounds=config.limits,
+        meter=meter,
+        vitals=Vitals(directory, office.desk, auditing.log).read,
+    )
     return house, office, auditing
 
 
@@ -164,7 +191,8 @@ def open_office(directory: PartyDirectory, roster: Roster, log: Log) -> Office:
     """The studies of a party: its database, and the rosters it has used."""
     name = directory.config.name
     database = Database(directory.state_url, name)
-    desk = Desk(database, roster, name, directory.signing_key(), earlier=directory.earlier_rosters())
+    key, limits = directory.signing_key(), directory.config.limits
+    desk = Desk(database, roster, name, key, earlier=directory.earlier_rosters(), limits=limits)
     return Office(directory, desk, log)
 
 
@@ -225,12 +253,13 @@ def forget_old(scratch: Path) -> None:
 class _RefusedConnections:
     """Logs refused connections, called from a thread; a port scan makes one line per second and reason."""
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self, log: Log, meter: Meter) -> None:
+        self._log, self._meter = log, meter
         self._silent_until: dict[str, float] = {}
         self._unlogged: dict[str, int] = {}
 
     def __call__(self, reason: str) -> None:
+        self._meter.refused_connection(reason)
         now = time.monotonic()
         if now < self._silent_until.get(reason, 0.0):
             self._unlogged[reason] = self._unlogged.get(reason, 0) + 1

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mpcstats.errors import NotPermitted, SpecError
@@ -16,6 +17,7 @@ from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasource import Dataset, load, load_genotypes
 from mpcstats.node.governance.permit import check_unapproved
 from mpcstats.node.ledger import Snapshot
+from mpcstats.node.limits import Limits, check
 from mpcstats.node.memory import trim
 from mpcstats.node.plan_codec import plan_to_plain
 from mpcstats.node.preparation import Preparation, people_of, prepare_with_report
@@ -29,7 +31,7 @@ from mpcstats.study.policy import Policy
 from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.types import DisclosureRules
 
-__all__ = ["Prepared", "Site", "source_of"]
+__all__ = ["Prepared", "Site", "check_cells", "check_table", "source_of"]
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Site:
             The records cannot be used.
         SpecError
             The request does not fit this party's dictionary.
+        LimitExceeded
+            More rows, columns or cells than this party's limits.
         """
         rules = self.check_permission(spec)
         if rules is None:
@@ -149,7 +153,10 @@ class Site:
         dictionary = load_dictionary(dataset.dictionary)
         records = load(_source(spec, dataset), self._name, dictionary, self._directory.genotype_cache)
         plan = _plan(spec, dictionary, records.variants)
+        limits = self._directory.config.limits
+        check_table(limits, records.rows, len(records.names), self._name)
         contribution, report = prepare_with_report(spec, plan, records, dictionary, self._name)
+        check_cells(limits, contribution, self._name)
         report = replace(report, without_consent=records.without_consent)
         trim()  # reading takes memory that the run does not need
         people = people_of(spec, plan, records, dictionary, self._name)
@@ -166,6 +173,29 @@ class Site:
                 hint="ask for the analysis at a party with role 'data'",
             )
         return self._directory.dataset(spec.dataset)
+
+
+def check_table(limits: Limits, rows: int, columns: int, party: str) -> None:
+    """Refuse a table that is larger than a party's limits.
+
+    Raises
+    ------
+    LimitExceeded
+    """
+    check(limits, "rows", rows, f"the table has {rows:,} rows", party)
+    check(limits, "columns", columns, f"the table has {columns:,} columns", party)
+
+
+def check_cells(limits: Limits, contribution: Contribution, party: str) -> None:
+    """Refuse a contribution that holds more numbers than a party's limits.
+
+    Raises
+    ------
+    LimitExceeded
+    """
+    values = vars(contribution).values() if hasattr(contribution, "__dict__") else ()
+    cells = sum(value.size for value in values if isinstance(value, np.ndarray))
+    check(limits, "cells", cells, f"this party would share {cells:,} numbers", party)
 
 
 def _plan(spec: AnalysisSpec, dictionary: Dictionary, variants: pd.DataFrame | None) -> Plan:

@@ -4,7 +4,9 @@ Rules
 * a call without a pinned key is refused, whatever TLS let through;
 * services between parties are for the other parties of the roster;
 * the control service is for the node's own key, which its operator holds;
-* reading the audit log is for that key and for registered auditors, who may call nothing else.
+* reading the audit log is for that key and for registered auditors, who may call nothing else;
+* health is for the other parties and the operator;
+* nobody but the operator calls more often than `Rates` allow.
 """
 
 from __future__ import annotations
@@ -16,15 +18,19 @@ from typing import Any
 import grpc
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.transport.rates import Rates
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
-__all__ = ["AUDITOR", "OPERATOR", "CallerCheck", "caller_auditor", "caller_index"]
+__all__ = ["AUDITOR", "OPERATOR", "STRANGER", "CallerCheck", "caller_auditor", "caller_index"]
 
 OPERATOR = 0
 """The caller's number when the caller is the node's own operator."""
 
 AUDITOR = -1
 """The caller's number when the caller is a registered auditor."""
+
+STRANGER = -2
+"""Stands for a caller without a pinned key."""
 
 _caller: ContextVar[int] = ContextVar("mpcstats_caller")
 _auditor: ContextVar[str] = ContextVar("mpcstats_auditor", default="")
@@ -57,6 +63,12 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     auditors : mapping of fingerprint to name
     audit_services : frozenset of str
         Full names of the services for the operator and for auditors.
+    shared_services : frozenset of str
+        Full names of the services for the operator and for parties.
+    rates : Rates, optional
+        How often everybody but the operator may call.
+    on_flood : function (caller, method), optional
+        Called for each call that is one too many.
     """
 
     def __init__(
@@ -67,6 +79,9 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         on_refused: Callable[[str, str], None],
         auditors: Mapping[bytes, str] | None = None,
         audit_services: frozenset[str] = frozenset(),
+        shared_services: frozenset[str] = frozenset(),
+        rates: Rates | None = None,
+        on_flood: Callable[[int, str], None] = lambda _caller, _method: None,
     ) -> None:
         self._auditors = dict(auditors or {})
         self._audit_services = audit_services
@@ -76,6 +91,8 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             own_fingerprint: OPERATOR,
         }
         self._control_services = control_services
+        self._shared_services = shared_services
+        self._rates, self._on_flood = rates, on_flood
         self._on_refused = on_refused
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], details: Any) -> Any:
@@ -106,6 +123,15 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         async def checked(request: Any, context: Any) -> Any:
             key = self._key(context)
             number = None if key is None else self._numbers.get(key)
+            if self._rates is None or number == OPERATOR:
+                return await admitted(request, context, key, number)
+            with self._rates.call(key, method) as too_many:
+                if too_many:
+                    self._on_flood(STRANGER if number is None else number, method)
+                    await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, too_many)
+                return await admitted(request, context, key, number)
+
+        async def admitted(request: Any, context: Any, key: bytes | None, number: int | None) -> Any:
             reason = None
             if number is None:
                 reason = "unknown key"
@@ -128,7 +154,8 @@ class CallerCheck(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return (OPERATOR,)
         if service in self._audit_services:
             return (OPERATOR, AUDITOR)
-        return [number for number in self._numbers.values() if number > OPERATOR]
+        parties = [number for number in self._numbers.values() if number > OPERATOR]
+        return [OPERATOR, *parties] if service in self._shared_services else parties
 
     def _key(self, context: Any) -> bytes | None:
         pem = context.auth_context().get("x509_pem_cert", [])

@@ -90,10 +90,12 @@ class Courier:
             offered = [] if theirs is None else await asyncio.to_thread(self._desk.after, theirs, ENTRY_BATCH)
             request = Entries(heads_json=json.dumps(mine), entries=offered)
             reply = await self._stubs[name].Exchange(request, timeout=_SECONDS)
-            theirs = parse_heads(reply.heads_json, name)
+            before, theirs = theirs, parse_heads(reply.heads_json, name)
             await asyncio.to_thread(take_entries, self._desk, reply.entries, name)
             mine = await asyncio.to_thread(self._desk.heads)
-            if all(theirs.get(party, 0) >= number for party, number in mine.items()) and not reply.entries:
+            complete = all(theirs.get(party, 0) >= number for party, number in mine.items())
+            # a party that takes nothing of what it is offered is asked again later, not at once
+            if not reply.entries and (complete or theirs == before):
                 return
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mpcstats.errors import AuditBroken, FrameRejected, MpcStatsError, SpecError
+from mpcstats.node.governance.quota import EntryQuota
+from mpcstats.node.limits import Limits, exceeded
 from mpcstats.node.roster import Roster
 from mpcstats.node.state.database import Database
 from mpcstats.node.state.tables import EntryRow, StudyRow
@@ -28,6 +30,7 @@ LONGEST_ENTRY = 512 * 1024
 """Bytes of one entry as canonical JSON."""
 
 _NOBODY = "0" * 64
+_OPEN = frozenset({"in review", "approved", "computed"})
 
 
 def utc_now() -> datetime.datetime:
@@ -49,6 +52,8 @@ class Desk:
         The clock.
     earlier : rosters, optional
         Versions before this one: their entries stay valid, by the keys they were signed with.
+    limits : Limits, optional
+        How much each party may write; the own one, too. Default: no bounds.
 
     Attributes
     ----------
@@ -64,6 +69,7 @@ class Desk:
         key: SigningKey,
         now: Callable[[], datetime.datetime] = utc_now,
         earlier: Iterable[Roster] = (),
+        limits: Limits | None = None,
     ) -> None:
         self.database, self.roster, self.party, self.now = database, roster, party, now
         self._key = key
@@ -74,13 +80,23 @@ class Desk:
             for member in known.party
         }
         self._lock = threading.RLock()
+        self._limits = limits
+        self._quota = None if limits is None else EntryQuota(limits, now, self._chain_bytes)
         self.on_entry: list[Callable[[SignedEntry], None]] = []
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def write(self, action: Action, study: str, body: Mapping[str, Any], person: str = "") -> SignedEntry:
-        """Make, sign and keep this party's next entry."""
+        """Make, sign and keep this party's next entry.
+
+        Raises
+        ------
+        LimitExceeded
+            More than this party may write.
+        """
         with self._lock:
+            if action == "propose":
+                self._check_proposals(self.party)
             number, previous = self._head(self.party)
             entry = Entry(
                 consortium=self.roster.consortium,
@@ -108,6 +124,8 @@ class Desk:
         SignatureInvalid
         AuditBroken
             The party signed another entry with this number before.
+        LimitExceeded
+            More than a party may write; it may be taken later.
         """
         entry = signed.entry
         document = canonical_bytes(signed)
@@ -123,7 +141,13 @@ class Desk:
                 return False
             if entry.number != number + 1 or entry.previous != previous:
                 raise FrameRejected(f"sent entry {entry.number}, and entry {number + 1} is due", party=entry.party)
+            # what the own node has to say about runs is never held up; people can wait
+            bounded = entry.party != self.party or entry.action in {"propose", "comment"}
+            if self._quota is not None and bounded:
+                self._quota.check(entry, len(document))
             self._keep(signed, document.decode())
+            if self._quota is not None:
+                self._quota.took(entry, len(document))
         for listener in self.on_entry:
             listener(signed)
         return True
@@ -267,8 +291,41 @@ class Desk:
                 hint="compare `mpcstats audit show` with the other parties; restore the party's state from its backup",
             )
 
+    def _chain_bytes(self, party: str) -> int:
+        from sqlalchemy import func, select
+
+        query = select(func.sum(func.length(EntryRow.document))).where(
+            EntryRow.consortium == self.roster.consortium, EntryRow.party == party
+        )
+        with self.database.transaction() as session:
+            return int(session.scalar(query) or 0)
+
+    def _open_proposals(self, party: str) -> int:
+        """Studies that a party proposed and that are not over."""
+        from sqlalchemy import select
+
+        with self.database.transaction() as session:
+            ids = session.scalars(select(StudyRow.study).where(StudyRow.proposer == party)).all()
+        if self._limits is None or len(ids) < self._limits.open_proposals:
+            return len(ids)  # no need to look at each
+        states = (state_of(self.entries_of(study), self.now()) for study in ids)
+        return sum(state.status in _OPEN for state in states)
+
+    def _check_proposals(self, party: str) -> None:
+        if self._limits is None:
+            return
+        number, most = self._open_proposals(party), self._limits.open_proposals
+        if number >= most:
+            raise exceeded(f"{number} studies that {party} proposed are open", "open_proposals", most, party)
+
+    def _may_propose(self, party: str) -> bool:
+        """Whether a proposal of another party becomes a study here; it stays in its chain in any case."""
+        return party == self.party or self._limits is None or self._open_proposals(party) < self._limits.open_proposals
+
     def _keep(self, signed: SignedEntry, document: str) -> None:
         entry = signed.entry
+        name = _proposed(entry)
+        taken = bool(name) and self._may_propose(entry.party)
         with self.database.transaction() as session:
             session.add(
                 EntryRow(
@@ -282,8 +339,7 @@ class Desk:
                     document=document,
                 )
             )
-            name = _proposed(entry)
-            if name and session.query(StudyRow).filter_by(study=entry.study).first() is None:
+            if taken and session.query(StudyRow).filter_by(study=entry.study).first() is None:
                 session.add(StudyRow(study=entry.study, name=name, proposer=entry.party))
 
 

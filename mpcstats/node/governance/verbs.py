@@ -129,6 +129,10 @@ class Verbs:
         own = await asyncio.to_thread(house.site.terms, request)
         return {"terms": {house.name: own, **dict(zip(names, found, strict=True))}}
 
+    async def do_vitals(self, _progress: Progress) -> Answer:
+        """Studies, schedules, disk, database, certificate and memory of this node in numbers."""
+        return await asyncio.to_thread(self._house.vitals)
+
     async def do_sync(self, _progress: Progress) -> Answer:
         """Exchange entries with all parties now."""
         return {"problems": await self._sync()}
