@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,13 +20,17 @@ import structlog
 
 from mpcstats.node.run_logs import RunLogs
 
-__all__ = ["Log", "close_log", "open_log", "open_terminal", "where_from", "withhold"]
+__all__ = ["Log", "ThinOut", "close_log", "open_log", "open_terminal", "where_from", "withhold"]
 
 Log = Any
 """A structlog logger: `log.info("event_name", key=value)`."""
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _LONGEST = 500
+
+# What another party can cause as often as it likes: more lines of one kind and party in a minute are counted only.
+_CAUSED = frozenset({"entries_refused", "terms_refused", "run_failed", "reserve", "queued", "stream_refused"})
+_MOST_A_MINUTE = 120
 
 
 class _Sink:
@@ -74,6 +79,7 @@ def open_log(path: Path, *, node: str, level: str, terminal: TextIO, runs: RunLo
     return structlog.wrap_logger(
         _Sink(file, terminal, runs),
         processors=[
+            ThinOut(),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             withhold,
@@ -101,6 +107,40 @@ def where_from(error: BaseException) -> list[str]:
     """Where an unexpected error came from, innermost last: files and lines, not its text, which may hold a value."""
     frames = traceback.extract_tb(error.__traceback__)
     return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-8:]]
+
+
+class ThinOut:
+    """Processor: of what other parties cause, so many lines a minute for each party and event; the first of the next
+    minute says how many were left out.
+
+    Parameters
+    ----------
+    most : int
+    clock : function, optional
+        Seconds.
+    """
+
+    def __init__(self, most: int = _MOST_A_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._most, self._clock = most, clock
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """Pass an event on, or drop it."""
+        name = str(event.get("event"))
+        if name not in _CAUSED:
+            return event
+        key = name, str(event.get("coordinator") or event.get("party"))[:_LONGEST]
+        since, number = self._seen.get(key, (self._clock(), 0))
+        if self._clock() - since >= 60:
+            if number > self._most:
+                event["unlogged_before"] = number - self._most
+            since, number = self._clock(), 0
+        if key not in self._seen and len(self._seen) >= 1000:
+            self._seen.clear()
+        self._seen[key] = since, number + 1
+        if number >= self._most:
+            raise structlog.DropEvent
+        return event
 
 
 def withhold(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

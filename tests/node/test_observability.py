@@ -7,13 +7,14 @@ import urllib.request
 from types import SimpleNamespace
 
 import pytest
+import structlog
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from mpcstats.cli.party_status import status_rows, watch
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.health import Health
 from mpcstats.node.jobs import Jobs
-from mpcstats.node.logs import close_log, open_log
+from mpcstats.node.logs import ThinOut, close_log, open_log
 from mpcstats.node.meter import Meter
 from mpcstats.node.metrics import LABELS, MetricsPage
 from mpcstats.node.run_logs import RunLogs, list_run_logs, read_run_log
@@ -116,6 +117,24 @@ async def test_a_node_that_drains_is_not_serving():
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+def test_what_others_cause_is_logged_so_often_a_minute():
+    clock = [0.0]
+    thin = ThinOut(3, lambda: clock[0])
+
+    def passed(party, name="terms_refused"):
+        try:
+            return thin(None, "warning", {"event": name, "party": party})
+        except structlog.DropEvent:
+            return None
+
+    assert [passed("east") is not None for _ in range(10)] == [True] * 3 + [False] * 7
+    assert passed("north") is not None
+    assert all(passed("east", "finished") for _ in range(10))
+    clock[0] = 61.0
+    assert passed("east")["unlogged_before"] == 7
+    assert "unlogged_before" not in passed("east")
 
 
 # ---- logs of runs ----------------------------------------------------------------------------------------------------
