@@ -272,7 +272,7 @@ class ReleaseLedger:
             with self._opened() as database, database:
                 database.execute(_SCHEMA)
                 yield database
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:  # the last for text that is none
             raise self._broken(str(error)) from None
 
     @contextlib.contextmanager

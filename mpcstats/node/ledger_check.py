@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from fractions import Fraction
 from typing import Any
@@ -21,8 +21,10 @@ from mpcstats.types import DisclosureRules
 
 __all__ = ["compare_and_remember", "complete", "request_digest"]
 
-MOST_BYTES = 1 << 26
-"""Of the list of one party's releases."""
+MOST_BYTES = 1 << 25
+"""Of the list of one party's releases, unpacked."""
+
+_LONGEST_ENTRY, _MOST_ENTRIES = 1 << 22, 30_000
 
 _SAME, _COMPARABLE, _APART, _NONE = range(4)
 """How a party's people of an earlier release relate to those of now: the same table; another one with the same keys for
@@ -175,26 +177,45 @@ def _relation(earlier: Snapshot | None, now: Snapshot | None) -> int:
 
 def _parsed(data: bytes, sender: str) -> list[dict[str, Any]]:
     try:
-        text = zlib.decompressobj().decompress(data, MOST_BYTES)
-        entries = json.loads(text)
-        for known in entries:
-            shown = known["shown"]
-            fine = (
-                set(known) == {"id", "request", "parties", "sizes", "overlapping", "axes", "shown", "relation"}
-                and all(isinstance(known[name], str) for name in ("id", "request"))
-                and all(isinstance(name, str) for name in known["parties"])
-                and all(isinstance(size, int) and 0 < size < 1 << 29 for size in known["sizes"])
-                and isinstance(known["overlapping"], bool)
-                and all(isinstance(levels, int) and 0 < levels < 1 << 29 for levels in known["axes"])
-                and (shown is None or (len(shown) == sum(known["sizes"]) and set(shown) <= {"0", "1"}))
-                and known["relation"] in range(4)
-            )
-            if not fine:
-                raise ValueError("not an entry")
-    except (ValueError, TypeError, KeyError, zlib.error):
+        entries = list(_rows(zlib.decompressobj().decompress(data, MOST_BYTES).decode()))
+    except (ValueError, TypeError, KeyError, RecursionError, zlib.error):
         raise FrameRejected("sent a malformed list of earlier releases", party=sender) from None
-    assert isinstance(entries, list)
     return entries
+
+
+def _rows(text: str) -> Iterator[dict[str, Any]]:
+    """The entries of a list as `_tell` writes it, each checked before the next one is read: what is no entry takes no
+    memory for long. No text in an entry has a brace."""
+    at, before = 0, "["
+    for _ in range(_MOST_ENTRIES if text != "[]" else 0):
+        end = text.find("}", at) + 1
+        if not text.startswith(before + "{", at) or end - at > _LONGEST_ENTRY:
+            raise ValueError("not a list of entries")
+        known = json.loads(text[at + len(before) : end])
+        if not _is_entry(known):
+            raise ValueError("not an entry")
+        yield known
+        at, before = end, ", "
+        if text[at : at + 2] == "]":
+            return
+    if text != "[]":
+        raise ValueError("too many entries")
+
+
+def _is_entry(known: dict[str, Any]) -> bool:
+    shown = known["shown"]
+    return (
+        set(known) == {"id", "request", "parties", "sizes", "overlapping", "axes", "shown", "relation"}
+        and all(isinstance(known[name], str) for name in ("id", "request"))
+        and all(isinstance(known[name], list) for name in ("parties", "sizes", "axes"))
+        and all(isinstance(name, str) for name in known["parties"])
+        and all(isinstance(size, int) and 0 < size < 1 << 29 for size in known["sizes"])
+        and isinstance(known["overlapping"], bool)
+        and all(isinstance(levels, int) and 0 < levels < 1 << 29 for levels in known["axes"])
+        and (shown is None or isinstance(shown, str))
+        and (shown is None or (len(shown) == sum(known["sizes"]) and set(shown) <= {"0", "1"}))
+        and known["relation"] in range(4)
+    )
 
 
 def _merged(session: Session, told: dict[int, list[dict[str, Any]]], own: list[Entry]) -> dict[str, dict[str, Any]]:

@@ -60,7 +60,16 @@ def outcome_from_bytes(data: bytes | bytearray) -> Outcome:
     FrameRejected
         Something else.
     """
-    view, at = memoryview(data), len(_MAGIC) + 8
+    try:
+        return _parsed(memoryview(data))
+    except FrameRejected:
+        raise
+    except Exception as error:  # Arrow, pandas and json each have many of their own
+        raise FrameRejected(f"the outcome cannot be read ({type(error).__name__})") from None
+
+
+def _parsed(view: memoryview) -> Outcome:
+    at = len(_MAGIC) + 8
     if bytes(view[: len(_MAGIC)]) != _MAGIC:
         raise FrameRejected("the outcome is not in a form that this version reads")
     end = at + int.from_bytes(view[len(_MAGIC) : at], "little")

@@ -21,6 +21,7 @@ from mpcstats.errors import SpecError
 __all__ = ["canonical_bytes", "document_digest", "moment", "normalised", "parse_moment"]
 
 _EXACT = 1 << 53
+_LARGEST_BITS = 1024
 
 
 def canonical_bytes(document: Any) -> bytes:
@@ -33,8 +34,11 @@ def canonical_bytes(document: Any) -> bytes:
     """
     try:
         return rfc8785.dumps(normalised(document))
-    except rfc8785.CanonicalizationError as error:
-        raise SpecError(f"the document has no canonical form: {error}") from None
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        problem = "it holds text that is none" if isinstance(error, UnicodeError) else error
+        raise SpecError(f"the document has no canonical form: {problem}") from None
+    except RecursionError:
+        raise SpecError("the document has no canonical form: it is nested too deep") from None
 
 
 def document_digest(kind: str, document: Any) -> bytes:
@@ -57,7 +61,9 @@ def normalised(value: Any) -> Any:
 
 def _scalar(value: Any) -> str | int | float | bool | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) >= _EXACT:
-        return str(int(value)) if math.isfinite(value) else value
+        if isinstance(value, int) and value.bit_length() > _LARGEST_BITS:
+            raise SpecError("the document has no canonical form: a number in it is too large")
+        return str(int(value)) if isinstance(value, int) or math.isfinite(value) else value
     if value is None or isinstance(value, bool | str | int | float):
         return value
     if isinstance(value, datetime.datetime):
@@ -75,11 +81,14 @@ def moment(when: datetime.datetime) -> str:
     Raises
     ------
     SpecError
-        It has no time zone.
+        It has no time zone, or is out of range in UTC.
     """
     if when.tzinfo is None:
         raise SpecError(f"the time {when.isoformat()} has no time zone", hint="write 2027-01-31T00:00:00Z")
-    text = when.astimezone(datetime.UTC).isoformat()
+    try:
+        text = when.astimezone(datetime.UTC).isoformat()
+    except OverflowError:
+        raise SpecError(f"the time {when.isoformat()} is out of range in UTC") from None
     return text.removesuffix("+00:00") + "Z"
 
 

@@ -8,9 +8,10 @@ study's id is the SHA-256 of the proposal: whoever approves, approves all of thi
 from __future__ import annotations
 
 import datetime
+import json
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from mpcstats.errors import SpecError
 from mpcstats.runtime.manifest import Manifest
@@ -24,6 +25,7 @@ from mpcstats.types import DisclosureRules
 __all__ = ["Cost", "Lock", "Proposal", "parse_proposal"]
 
 _HEX = r"^[0-9a-f]{64}$"
+_RULES = TypeAdapter(DisclosureRules)
 
 
 class _Part(BaseModel):
@@ -109,7 +111,7 @@ class Lock(_Part):
     def all_rules(self) -> dict[str, DisclosureRules]:
         """Rules by owner."""
         try:
-            return {owner: DisclosureRules(**rules) for owner, rules in self.rules.items()}
+            return {owner: _rules(rules) for owner, rules in self.rules.items()}
         except (TypeError, ValueError) as error:
             raise SpecError(f"the lock's rules are not valid: {error}", hint="plan the study again") from None
 
@@ -166,6 +168,11 @@ class Proposal(_Part):
         """The [schedule] of the study, if it has one."""
         found = self.study.get("schedule")
         return found if isinstance(found, dict) else None
+
+
+def _rules(plain: dict[str, Any]) -> DisclosureRules:
+    DisclosureRules(**plain)  # names; the types come after
+    return _RULES.validate_json(json.dumps(plain), strict=True)
 
 
 def parse_proposal(body: Any) -> Proposal:

@@ -116,7 +116,7 @@ class Schedule(BaseModel):
 
     @model_validator(mode="after")
     def _bounded(self) -> Self:
-        if not self.starts <= self.until <= self.starts + _LONGEST:
+        if not datetime.timedelta() <= self.until - self.starts <= _LONGEST:
             raise ValueError("until: must be after starts, by ten years at most")
         count = len(_calendar(self.cron, self.tz, self.starts, self.until))
         if count == 0:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from mpcstats.wire.transport_pb2 import Frame
 
 __all__ = ["ChunkFrame", "decode", "encode", "encode_chunk"]
@@ -49,8 +51,15 @@ def encode(frame: Frame | bytes) -> bytes:
 
 
 def decode(data: bytes) -> ChunkFrame | Frame:
-    """gRPC's deserializer: a chunk written as `encode_chunk` does is viewed in place, all else is parsed."""
-    return _view_chunk(data) or Frame.FromString(data)
+    """gRPC's deserializer: a chunk written as `encode_chunk` does is viewed in place, all else is parsed.
+
+    What cannot be parsed is an empty frame, which belongs to no session and is refused as such. gRPC would make nothing
+    of an error here, and whoever reads the stream would not learn of it.
+    """
+    try:
+        return _view_chunk(data) or Frame.FromString(data)
+    except DecodeError:
+        return Frame()
 
 
 def _view_chunk(data: bytes) -> ChunkFrame | None:  # noqa: PLR0911 - a parser leaves where it fails

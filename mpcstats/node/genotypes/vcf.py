@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 import weakref
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,7 +235,7 @@ def _unpacks(path: Path) -> bool:
         with gzip.open(path) as file:
             while file.read(1 << 20):
                 pass
-    except EOFError:
+    except (EOFError, zlib.error):
         return False
     return True
 

@@ -31,7 +31,7 @@ def line_of(text: str, path: Sequence[str | int]) -> int | None:
     """The line of a path, or of the nearest table around it; None where the text has neither."""
     try:
         lines = lines_of(text)
-    except (IndexError, ValueError):  # a text that is no TOML
+    except (IndexError, ValueError, RecursionError):  # a text that is no TOML, or nested too deep
         return None
     known = tuple(path)
     while known and known not in lines:
@@ -134,6 +134,7 @@ class _Reader:
         number = 0
         while True:
             self._skip()
+            before = self.at
             if self.text[self.at] == end:
                 self.at += 1
                 return
@@ -146,6 +147,8 @@ class _Reader:
             self._skip()
             if self.text[self.at] == ",":
                 self.at += 1
+            if self.at == before:
+                raise ValueError("no value")
 
     def _expect(self, sign: str) -> None:
         self._skip()

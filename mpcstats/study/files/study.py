@@ -228,7 +228,7 @@ def _of_analysis(plain: Mapping[str, Any]) -> list[Problem]:
     if not isinstance(analysis, dict) or not isinstance(data, dict):
         return []
     name = analysis.get("type")
-    if name not in ANALYSES:
+    if not isinstance(name, str) or name not in ANALYSES:
         near = difflib.get_close_matches(str(name), list(ANALYSES), n=1)
         fix = f"did you mean {near[0]!r}?" if near else f"analyses: {', '.join(ANALYSES)}"
         return [Problem(("analysis", "type"), "is missing" if name is None else "is no analysis", fix)]
