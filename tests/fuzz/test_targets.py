@@ -10,7 +10,7 @@ from tests.fuzz.mutation import mutant
 from tests.fuzz.target import CORPUS, execute
 from tests.fuzz.targets import TARGETS
 
-_FEW = 8
+_FEW = 4
 """Inputs of each target here; scripts/fuzz makes as many as one likes."""
 
 _NATIVE = {"pgen", "vcf", "vcf_gz"}
@@ -36,7 +36,7 @@ def test_what_is_near_a_valid_example(name: str) -> None:
     target = TARGETS[name]
     seeds = target.seeds
 
-    @settings(max_examples=3 if name in _SLOW else _FEW, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=2 if name in _SLOW else _FEW, deadline=None, derandomize=True, database=None)
     @given(st.integers(0, 1 << 32))
     def run(number: int) -> None:
         execute(target, mutant(target, seeds, number))
@@ -46,7 +46,7 @@ def test_what_is_near_a_valid_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(TARGETS) - _NATIVE))
 def test_any_bytes(name: str) -> None:
-    @settings(max_examples=2 if name in _SLOW else _FEW // 2, deadline=None, derandomize=True, database=None)
+    @settings(max_examples=1 if name in _SLOW else _FEW // 2, deadline=None, derandomize=True, database=None)
     @given(st.binary(max_size=200))
     def run(data: bytes) -> None:
         execute(TARGETS[name], data)
