@@ -78,6 +78,7 @@ def make_party_directories(
     consortium: str = "demo",
     threshold: int | None = None,
     committee: Sequence[str] | None = None,
+    advertise: Mapping[str, str] | None = None,
 ) -> dict[str, Path]:
     """Make a directory root/NAME for each party, with its own key, and the same roster in all of them.
 
@@ -90,15 +91,18 @@ def make_party_directories(
     threshold : int, optional
     committee : sequence of str, optional
         Who computes; default: all of up to seven parties, else five.
+    advertise : mapping of name to address, optional
+        What the others dial where that is not where the party listens, such as a proxy.
     """
     ports = free_ports(len(parties))
     directories = {name: root / name for name in parties}
     for (name, files), port in zip(parties.items(), ports, strict=True):
         address = f"127.0.0.1:{port}"
+        dialled = (advertise or {}).get(name, address)
         if isinstance(files, Path):
-            _copy_party(files, directories[name], address)
+            _copy_party(files, directories[name], address, dialled)
         else:
-            _make_party(directories[name], name, address, files)
+            _make_party(directories[name], name, address, dialled, files)
     cards = [make_card(path) for path in directories.values()]
     roster = make_roster(consortium, cards, threshold=threshold, committee=committee)
     for path in directories.values():
@@ -106,16 +110,18 @@ def make_party_directories(
     return directories
 
 
-def _copy_party(source: Path, target: Path, address: str) -> None:
+def _copy_party(source: Path, target: Path, listen: str, advertise: str) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("keys", "logs", "state", "roster.toml"))
     file = target / "party.toml"
-    text = re.sub(r'^(listen|advertise) = ".*"', rf'\1 = "{address}"', file.read_text(encoding="utf-8"), flags=re.M)
+    text = file.read_text(encoding="utf-8")
+    for key, address in (("listen", listen), ("advertise", advertise)):
+        text = re.sub(rf'^{key} = ".*"', f'{key} = "{address}"', text, flags=re.M)
     file.write_text(text, encoding="utf-8")
     create_keys(target)
 
 
-def _make_party(target: Path, name: str, address: str, files: PartyFiles) -> None:
-    create_party(target, name=name, listen=address, advertise=address, role=files.role)
+def _make_party(target: Path, name: str, listen: str, advertise: str, files: PartyFiles) -> None:
+    create_party(target, name=name, listen=listen, advertise=advertise, role=files.role)
     with (target / "party.toml").open("a", encoding="utf-8") as file:
         file.write(_sections(files))
     if files.role == "data":
@@ -217,6 +223,15 @@ class NodeProcess:
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal: SIGKILL, SIGSTOP, SIGCONT, SIGTERM."""
         self.process.send_signal(number)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the process is stopped by a signal (Linux)."""
+        try:
+            state = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+        except OSError:
+            return False
+        return state.split()[0] == "T"
 
     def wait(self, seconds: float = 30.0) -> int:
         """Wait for the end; the exit code."""
