@@ -181,7 +181,7 @@ def suffer(lab, kind, **fields):
 
 def test_accidents_of_a_count(lab):
     assert suffer(lab, "none") == "right"
-    assert suffer(lab, "kill") in ("E1401", "E1404")
+    assert suffer(lab, "kill").startswith("E14")
     assert suffer(lab, "duplicate").startswith("E14")
     assert suffer(lab, "corrupt-frame").startswith("E14")
     assert suffer(lab, "corrupt-bytes", at=2) in ("E1401", "right")
