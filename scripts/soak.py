@@ -157,16 +157,18 @@ def _report(tally: Tally, seed: int, minutes: float, out: Path) -> None:
         groups[trial.fault.kind].append(trial)
     wrong = sum(trial.outcome in ("wrong", "not noticed") for trial in tally.trials)
     hangs = sum(trial.outcome == "hang" or trial.recovery_seconds is None for trial in tally.trials)
+    happened = sum(trial.happened and trial.fault.kind != "none" for trial in tally.trials)
     lines = [
         f"Seed {seed}, {minutes:.0f} minutes, {tally.consortia} consortia of three or four nodes, patience "
         f"{PATIENCE_SECONDS:g} s, {tally.messages:,} messages compared.",
         "",
-        f"**{len(tally.trials)} accidents; wrong answers {wrong}, hangs {hangs}, masks reused {len(tally.reused)}, "
+        f"**{len(tally.trials)} trials, {happened} accidents that happened in them; "
+        f"wrong answers {wrong}, hangs {hangs}, masks reused {len(tally.reused)}, "
         f"broken audit chains {len(tally.audit)}, left-over processes, ports and files {len(tally.left)}.**",
         "",
-        "| accident | what | times | right | typed errors | until the operator knew, median (longest) "
+        "| accident | what | trials | it happened | right | typed errors | until the operator knew, median (longest) "
         "| right again after the repair, median (longest) |",
-        "|---|---|--:|--:|---|--:|--:|",
+        "|---|---|--:|--:|--:|---|--:|--:|",
         *(_row(kind, groups[kind]) for kind in KINDS if groups[kind]),
     ]
     write_section(out, "soak", lines)
@@ -179,7 +181,9 @@ def _row(kind: str, trials: list[Trial]) -> str:
     errors = ", ".join(f"{code} x {count}" for code, count in sorted(codes.items())) or "none"
     seconds = [trial.seconds for trial in trials]
     recoveries = [trial.recovery_seconds for trial in trials if trial.recovery_seconds is not None] or [float("nan")]
-    return f"| {kind} | {KINDS[kind]} | {len(trials)} | {right} | {errors} | {_times(seconds)} | {_times(recoveries)} |"
+    happened = sum(trial.happened for trial in trials)
+    counts = f"{len(trials)} | {happened} | {right} | {errors}"
+    return f"| {kind} | {KINDS[kind]} | {counts} | {_times(seconds)} | {_times(recoveries)} |"
 
 
 def _times(seconds: list[float]) -> str:

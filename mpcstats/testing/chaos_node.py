@@ -107,6 +107,7 @@ class ChaosChannel(GrpcChannel):
     def _strike(self) -> None:
         number, self._messages = self._messages, self._messages + 1
         if self._order is not None and number == self._order.at and self._order.kind in ("kill", "stop"):
+            self._own_up()
             os.kill(os.getpid(), signal.SIGKILL if self._order.kind == "kill" else signal.SIGSTOP)
 
     def _after_accident(self, peer: int, frame: bytes) -> list[bytes]:
@@ -118,6 +119,7 @@ class ChaosChannel(GrpcChannel):
         order = self._order
         if order is None or order.at != number:
             return [frame]
+        self._own_up()
         if order.kind == "reorder":
             self._held[peer] = frame
             return []
@@ -127,6 +129,11 @@ class ChaosChannel(GrpcChannel):
         results = {"drop": [], "duplicate": [frame, frame], "corrupt": [changed]}
         results["replay"] = [self.earlier.get(peer, frame), frame]
         return results.get(order.kind, [frame])
+
+    def _own_up(self) -> None:
+        if self.wire is not None and self._order is not None:
+            line = {"accident": self._order.kind, "party": self.parties[self.index - 1]}
+            os.write(self.wire, json.dumps(line).encode() + b"\n")
 
     def _tell(self, receiver: int, step: int, payload: Buffer) -> None:
         if self.wire is None:

@@ -37,6 +37,9 @@ KINDS: dict[str, str] = {
 }
 """Every class of accident, and what it is."""
 
+# of a run's messages half are sent
+_FRAMES = ("drop", "duplicate", "reorder", "corrupt-frame", "replay")
+
 
 class Dice:
     """Numbers that follow from a seed and nothing else; no secret comes from here."""
@@ -97,7 +100,7 @@ class FaultSchedule:
         About how many messages a party sends and receives in a run.
     """
 
-    def __init__(self, seed: int, names: Sequence[str], kinds: Sequence[str] | None = None, messages: int = 60) -> None:
+    def __init__(self, seed: int, names: Sequence[str], kinds: Sequence[str] | None = None, messages: int = 50) -> None:
         self._seed, self._names, self._messages = seed, tuple(names), messages
         self._kinds = tuple(kind for kind in KINDS if kind != "state-rolled-back") if kinds is None else tuple(kinds)
 
@@ -115,7 +118,7 @@ class FaultSchedule:
             coordinator=dice.one_of(self._names),
             party=party,
             other=other,
-            at=dice.below(self._messages),
+            at=dice.below(self._messages // 2 if kind in _FRAMES else self._messages),
             sealed=journal or dice.below(5) == 0,
             releasing=journal or dice.below(2) == 0,
         )

@@ -34,13 +34,15 @@ class Wire:
     ----------
     messages : int
         Heard so far.
+    accidents : int
+        Orders that nodes have carried out.
     reused : list of str
         Messages that were sent with two contents, and keys that were used in two runs.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.messages = 0
+        self.messages = self.accidents = 0
         self.reused: list[str] = []
         self._contents: dict[tuple[str, str, str, int], str] = {}
         self._coins: dict[str, tuple[str, str]] = {}
@@ -82,7 +84,11 @@ class Wire:
             for line in lines:
                 if not line:
                     return
-                self.take(json.loads(line))
+                heard = json.loads(line)
+                if "accident" in heard:
+                    self.accidents += 1
+                else:
+                    self.take(heard)
 
 
 def audit_problems(directories: Iterable[Path], peers: bool = True) -> list[str]:

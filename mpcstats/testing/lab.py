@@ -22,7 +22,7 @@ from mpcstats.testing.proxy import ChaosNet, caller_by_process
 
 __all__ = ["Lab", "clock_library"]
 
-_START_SECONDS = 120.0
+_START_SECONDS = 300.0
 
 
 def clock_library() -> Path | None:

@@ -39,6 +39,9 @@ _HANG_SECONDS = 90.0
 
 _RECOVERY_SECONDS = 150.0
 _TRIES = 3
+_ORDERS = {"kill": "kill", "pause": "stop", "freeze": "stop", "corrupt-frame": "corrupt"} | {
+    kind: kind for kind in ("drop", "duplicate", "reorder", "replay")
+}
 _CENTURY = 100 * 365 * 24 * 3600
 _MEN, _WOMEN = 31, 20
 
@@ -98,6 +101,8 @@ class Trial:
     seconds: float
     recovery_seconds: float | None
     detail: str = ""
+    happened: bool = True
+    """A run may end before the message, or the byte, at which its accident was due."""
 
     @property
     def good(self) -> bool:
@@ -133,6 +138,7 @@ def run_trial(lab: Lab, fault: Fault) -> Trial:
     started = time.monotonic()
     outcome, detail = attempt(lambda: job.work(strike.running))
     seconds = time.monotonic() - started
+    happened = strike.happened
     strike.repair()
     lab.calm()
     started, recovery = time.monotonic(), None
@@ -146,7 +152,7 @@ def run_trial(lab: Lab, fault: Fault) -> Trial:
         else:
             detail = detail or f"after the repair: {why}"
             time.sleep(0.3)
-    return Trial(fault, outcome, seconds, recovery, detail)
+    return Trial(fault, outcome, seconds, recovery, detail, happened)
 
 
 class _SingleJob:
@@ -265,13 +271,25 @@ class _Strike:
         self._timers: list[threading.Timer] = []
         self._over = threading.Event()
         self._kept: tuple[Path, Path] | None = None
+        self._accidents = lab.wire.accidents
+
+    @property
+    def happened(self) -> bool:
+        """Whether there was an accident so far."""
+        kind = self.fault.kind
+        if kind in _ORDERS:
+            return self.lab.wire.accidents > self._accidents
+        if kind in ("cut", "corrupt-bytes"):
+            return self.lab.net.struck
+        if kind.startswith("journal"):
+            return self._kept is not None
+        return self._struck or kind in ("none", "latency", "throttle", "clock-jump")
 
     def before(self) -> None:
         """What must be there when the run begins."""
         fault, party = self.fault, self.lab.directories[self.fault.party]
-        orders = {"kill": "kill", "pause": "stop", "freeze": "stop", "corrupt-frame": "corrupt"}
-        if fault.kind in {*orders, "drop", "duplicate", "reorder", "replay"}:
-            Order(orders.get(fault.kind, fault.kind), fault.at).give(party)
+        if fault.kind in _ORDERS:
+            Order(_ORDERS[fault.kind], fault.at).give(party)
         elif fault.kind == "latency":
             self.lab.net.set_all(Weather(latency_seconds=0.02, jitter_seconds=0.03))
         elif fault.kind == "throttle":
@@ -304,9 +322,9 @@ class _Strike:
     def _strike_net(self) -> None:
         fault, net, there = self.fault, self.lab.net, (self.fault.party, self.fault.other)
         if fault.kind == "corrupt-bytes":
-            net.set(*there, Weather(corrupt_after=100 * fault.at))
+            net.set(*there, Weather(corrupt_after=20 * fault.at))
         elif fault.kind == "cut":
-            net.set(*there, Weather(cut_after=100 * fault.at))
+            net.set(*there, Weather(cut_after=20 * fault.at))
         elif fault.kind == "black-hole":
             net.set(*there, Weather(hole=True))
         elif fault.kind == "slow-reader":
