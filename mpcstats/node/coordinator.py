@@ -202,6 +202,7 @@ def _queued(progress: Progress, name: str) -> Callable[[], None]:
 @contextlib.asynccontextmanager
 async def _seat(house: House, number: int, name: str) -> AsyncIterator[_Seat]:
     """A party's stream; leaving ends it, which frees the party's slot. An error that leaves is told to the party."""
+    house.network.instances.require_one(number)
     call = PeerStub(house.network.channel_to(number)).TakePart(wait_for_ready=True)  # type: ignore[no-untyped-call]
     seat = _Seat(house, name, call)
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 
 from mpcstats.errors import ConfigurationError
+from mpcstats.node.alone import check_alone, tell_double
 from mpcstats.node.auditing import Auditing
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.control import ControlService, PeerService
@@ -97,17 +98,21 @@ async def serve(directory: PartyDirectory, log: Log, meter: Meter | None = None)
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(identity, index, roster.peers, _refused_streams(log), len(roster.committee))
     house, office, auditing = _house(directory, roster, network, log, meter or Meter())
+    network.instances.on_double = tell_double(log, auditing)
     notifier = open_notifier(directory, office, log)
     stop = asyncio.Event()
     own = fingerprint(identity.certificate_pem)
     observing = Observing(house, auditing, peers)
     check = observing.caller_check(own)
-    server = grpc.aio.server(interceptors=[check], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS)
+    server = grpc.aio.server(
+        interceptors=[check, network.instances], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS
+    )
     network.add_to_server(server)
     add_PeerServicer_to_server(PeerService(house), server)  # type: ignore[no-untyped-call]
     add_ControlServicer_to_server(ControlService(house, stop.set, observing.peers), server)  # type: ignore[no-untyped-call]
     auditing.add_to_server(server)
     observing.health.add_to_server(server)
+    await check_alone(identity, config.name, config.network.advertise)
     open_port(server, config.network.listen, server_credentials(identity, peers, auditing.certificates))
     # compiled arithmetic is loaded now, not in the middle of somebody's first run
     await asyncio.to_thread(warm_up)
@@ -208,7 +213,7 @@ def open_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCre
 
 
 def in_background(house: House, office: Office, notifier: Notifier, stop: asyncio.Event) -> list[asyncio.Task[None]]:
-    """Scheduled runs and notices; each ends within a second of `stop`."""
+    """Scheduled runs, notices, and what is kept too long; each ends within a second of `stop`."""
     engine = schedule_engine(house, office.calendar, notifier.tell)
     return [
         asyncio.create_task(run_schedules(engine, stop)),

@@ -18,6 +18,7 @@ from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import OPERATOR, caller_index
 from mpcstats.transport.codec import decode, encode
 from mpcstats.transport.grpc_channel import GrpcChannel, SessionKey
+from mpcstats.transport.instances import CALLER_OPTIONS, Instances
 from mpcstats.transport.tls import KeyPair, PinnedPeer, dial_options, peer_credentials
 from mpcstats.wire.transport_pb2 import Frame
 
@@ -73,6 +74,8 @@ class PeerNetwork:
         self._sessions: dict[SessionKey, GrpcChannel] = {}
         self._opened = asyncio.Condition()
         self._waiting: dict[int, int] = {}
+        self.instances = Instances(self.parties, lambda party: self._on_refused("two nodes with one identity", party))
+        """Which processes called as which party; an interceptor of the server."""
 
     def add_to_server(self, server: Any) -> None:
         """Serve Transport.Exchange, with this package's codec."""
@@ -92,7 +95,9 @@ class PeerNetwork:
         if index not in self._channels:
             peer = self._roster[index - 1]
             self._channels[index] = grpc.aio.secure_channel(
-                peer.address, peer_credentials(self._own, peer.certificate_pem), options=dial_options(peer.name)
+                peer.address,
+                peer_credentials(self._own, peer.certificate_pem),
+                options=[*dial_options(peer.name), *CALLER_OPTIONS],
             )
         return self._channels[index]
 

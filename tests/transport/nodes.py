@@ -53,7 +53,7 @@ async def running_parties(keys: dict[str, KeyPair], members: int | None = None) 
         others = [peer for peer in roster if peer.index != own.index]
         control = frozenset({"mpcstats.v1.Control"})
         check = CallerCheck(own.fingerprint, others, control, lambda *refusal, to=refusals: to.append(refusal))
-        server = grpc.aio.server(interceptors=[check], options=server_options())
+        server = grpc.aio.server(interceptors=[check, network.instances], options=server_options())
         network.add_to_server(server)
         server.add_secure_port(own.address, server_credentials(keys[own.name], others))
         await server.start()

@@ -25,7 +25,7 @@ from mpcstats.node.sealing import SealedRun
 from mpcstats.node.state.tables import RunRow, StatementRow
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
-from mpcstats.study.canonical import canonical_bytes, moment
+from mpcstats.study.canonical import canonical_bytes, moment, parse_moment
 from mpcstats.study.entries import SignedEntry
 from mpcstats.study.lifecycle import StudyState
 from mpcstats.study.policy import Approval, Policy
@@ -302,6 +302,8 @@ class Office:
         for run in state.runs.values():
             released = set(run.opened) >= set(state.proposal.lock.parties)
             never = not run.opened and bool(state.closed_because or run.withheld_by)
+            if released and self._retained(study, run.run):
+                continue
             if (released or never) and run.run in self.vault.runs():
                 self.vault.forget(run.run, self.ledger if never else None, self._session_of(study, run.run))
                 self.log.info("shares_deleted", study=study, run=run.run)
@@ -316,6 +318,20 @@ class Office:
                 self.unfinished.tidy(run, study, self.ledger)
             except (MpcStatsError, OSError) as error:  # the others are looked at all the same
                 self.log.warning("not_tidied", run=run, reason=str(error))
+
+    def _retained(self, study: str, run: str) -> bool:
+        """Whether the shares of a released run are still to be kept: [storage] retain_shares."""
+        retention = self.directory.config.storage.retention
+        if not retention:
+            return False
+        # the times of other parties are theirs to write: the own one says when it was opened here
+        own = [
+            signed.entry.time
+            for signed in self.desk.entries_of(study)
+            if (signed.entry.party, signed.entry.action) == (self.party, "released")
+            and signed.entry.body.get("run") == run
+        ]
+        return bool(own) and self.desk.now() < parse_moment(min(own)) + retention
 
     def _session_of(self, study: str, run: str) -> str:
         """Digest (hex) under which this party computed a run; "" where it did not."""
