@@ -101,9 +101,8 @@ async def serve(directory: PartyDirectory, log: Log, meter: Meter | None = None)
     network.instances.on_double = tell_double(log, auditing)
     notifier = open_notifier(directory, office, log)
     stop = asyncio.Event()
-    own = fingerprint(identity.certificate_pem)
     observing = Observing(house, auditing, peers)
-    check = observing.caller_check(own)
+    check = observing.caller_check(fingerprint(identity.certificate_pem))
     server = grpc.aio.server(
         interceptors=[check, network.instances], options=server_options(), maximum_concurrent_rpcs=_MAX_CALLS
     )

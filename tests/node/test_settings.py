@@ -38,6 +38,8 @@ _VALUES = {
     "limits.tz": "Europe/Stockholm",
     "limits.quiet_hours": "07:00-18:00",
     "logging.level": "debug",
+    "limits.memory_mb": "4000",
+    "observability.metrics": "127.0.0.1:4999",
 }
 
 
