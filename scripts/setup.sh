@@ -2,6 +2,7 @@
 # Usage: extras=demo; . scripts/setup.sh     (demo, test or dev; not every sh hands arguments to a sourced file)
 
 set -eu
+unset PYTHONDONTWRITEBYTECODE # nodes start many times, and would compile the package each time
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mpcstats.sharing.committee import Committee
@@ -11,15 +13,34 @@ _LARGE = 5
 
 _FOLDERS = ("tests/protocols/", "tests/privacy/test_exact_circuits", "tests/runtime/test_mpyc")
 
+_SHARED_NODES = {
+    "tests/governance/": "studies",
+    "tests/node/test_nemesis": "runs",
+    "tests/node/test_runs": "runs",
+    "tests/node/test_lost_party": "runs",
+}
+"""Tests that share running nodes, which take long to start: all of a group in one process. There are fewer groups than
+processes: those of no group use the time in which nodes wait for each other."""
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests of large committees; tests that share running nodes stay in one process."""
+    """Mark tests of large committees."""
     for item in items:
         if item.nodeid.startswith(_FOLDERS) and any(c.m >= _LARGE for c in _committees(item)):
             item.add_marker(pytest.mark.long)
-        if item.nodeid.startswith(("tests/node/test_runs", "tests/node/test_lost_party")):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Any test in any process, but for those that share nodes (pytest-xdist's groups do nothing under pytest 9.2)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((group for start, group in _SHARED_NODES.items() if nodeid.startswith(start)), nodeid)
+
+    return Scheduling(config, log)
 
 
 def _committees(item: pytest.Item) -> list[Committee]:

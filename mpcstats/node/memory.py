@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ctypes
 from typing import Any
 
-__all__ = ["give_memory_back", "trim"]
+__all__ = ["give_memory_back", "keep_slim", "trim"]
 
 _ARENAS, _THRESHOLD = -8, -3
 """M_ARENA_MAX and M_MMAP_THRESHOLD of glibc's mallopt(3)."""
@@ -31,6 +33,18 @@ def trim() -> None:
     malloc_trim = _glibc("malloc_trim")
     if malloc_trim is not None:
         malloc_trim(ctypes.c_size_t(0))
+
+
+async def keep_slim(stop: asyncio.Event, seconds: float = 20.0) -> None:
+    """`trim` from time to time until `stop`.
+
+    Messages that are too long are read into memory before they are refused: whoever sends many must not make the node
+    larger and larger.
+    """
+    while not stop.is_set():
+        await asyncio.to_thread(trim)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
 
 
 def _glibc(name: str) -> Any:

@@ -30,7 +30,7 @@ from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.lockfile import hold_lock
 from mpcstats.node.logs import Log, close_log, open_log, open_terminal
-from mpcstats.node.memory import give_memory_back
+from mpcstats.node.memory import give_memory_back, keep_slim
 from mpcstats.node.meter import Meter
 from mpcstats.node.notify import Notifier, key_expiring, run_notifier
 from mpcstats.node.notify_delivery import Delivery
@@ -212,12 +212,13 @@ def open_port(server: grpc.aio.Server, address: str, credentials: grpc.ServerCre
 
 
 def in_background(house: House, office: Office, notifier: Notifier, stop: asyncio.Event) -> list[asyncio.Task[None]]:
-    """Scheduled runs, notices, and what is kept too long; each ends within a second of `stop`."""
+    """Scheduled runs, notices, what is kept too long, free memory; each ends within a second of `stop`."""
     engine = schedule_engine(house, office.calendar, notifier.tell)
     return [
         asyncio.create_task(run_schedules(engine, stop)),
         asyncio.create_task(run_notifier(notifier, stop)),
         asyncio.create_task(keep_tidy(house, office, stop)),
+        asyncio.create_task(keep_slim(stop)),
     ]
 
 

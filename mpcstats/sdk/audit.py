@@ -55,7 +55,7 @@ async def _compare(directory: PartyDirectory) -> dict[str, MpcStatsError | None]
 
     identity, roster = directory.identity(), directory.roster()
     index = roster.index(identity.certificate_pem)
-    network = PeerNetwork(identity, index, roster.peers, lambda _reason, _party: None, len(roster.committee))
+    network = PeerNetwork(identity, index, roster.peers, lambda _reason, _party: None, is_node=False)
     calls: dict[str, Any] = {
         peer.name: WitnessStub(network.channel_to(peer.index)).Exchange  # type: ignore[no-untyped-call]
         for peer in roster.peers

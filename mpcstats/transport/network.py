@@ -54,6 +54,8 @@ class PeerNetwork:
         Called for each refused stream.
     members : int, optional
         Parties 1..members compute and are connected to all others in a session; the rest only to these. Default: all.
+    is_node : bool
+        False in a command beside the party's node, which is no second node.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class PeerNetwork:
         roster: tuple[PinnedPeer, ...],
         on_refused: Callable[[str, str], None],
         members: int | None = None,
+        *,
+        is_node: bool = True,
     ) -> None:
         assert [peer.index for peer in roster] == list(range(1, len(roster) + 1))
         self._own = own
@@ -70,6 +74,7 @@ class PeerNetwork:
         self._roster = roster
         self._on_refused = on_refused
         self._members = len(roster) if members is None else members
+        self._options = CALLER_OPTIONS if is_node else []
         self._channels: dict[int, Any] = {}
         self._sessions: dict[SessionKey, GrpcChannel] = {}
         self._opened = asyncio.Condition()
@@ -97,7 +102,7 @@ class PeerNetwork:
             self._channels[index] = grpc.aio.secure_channel(
                 peer.address,
                 peer_credentials(self._own, peer.certificate_pem),
-                options=[*dial_options(peer.name), *CALLER_OPTIONS],
+                options=[*dial_options(peer.name), *self._options],
             )
         return self._channels[index]
 

@@ -43,7 +43,6 @@ from tests.governance.kit import count_manifest, make_proposal, propose
 
 SPEC = CountSpec(by=("sex",))
 PACKAGE = Path(mpcstats.__file__).parent
-pytestmark = pytest.mark.xdist_group("governance")
 
 
 class Trap:

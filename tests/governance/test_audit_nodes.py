@@ -54,9 +54,6 @@ def command(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
-pytestmark = pytest.mark.xdist_group("audit")
-
-
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessNetwork]:
     root = tmp_path_factory.mktemp("audit")
@@ -114,6 +111,13 @@ def test_heads_agree_and_are_co_signed(network: ProcessNetwork) -> None:
     shown = command("audit", "show", str(network.directories["beta"]), "--last", "500").output
     assert "run-finished" in shown
     assert "analysis=count" in shown
+
+
+def test_a_command_beside_the_node_is_no_second_node(network: ProcessNetwork) -> None:
+    for _ in range(2):
+        assert command("audit", "verify", str(network.directories["alpha"]), "--peers").exit_code == 0
+        network["alpha"].client.run(CountSpec(by=("sex",)))
+    assert not [event for node in network for event in node.events if event["event"] == "two_nodes_with_one_identity"]
 
 
 def test_the_log_is_exported_after_it_was_checked(network: ProcessNetwork, tmp_path: Path) -> None:

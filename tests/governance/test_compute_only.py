@@ -12,7 +12,7 @@ from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import count_manifest, make_files, make_proposal, propose
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("governance")]
+pytestmark = pytest.mark.long
 SPEC = CountSpec(by=("sex",))
 POLICY = 'apiVersion = "mpcstats/v1"\nkind = "Policy"\nextends = "standard"\n[disclosure]\nminimum_parties = 2\n'
 POLICY += "small_remainders = true\n"

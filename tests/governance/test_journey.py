@@ -43,8 +43,6 @@ name = "death"
 type = "boolean"
 """
 
-pytestmark = pytest.mark.xdist_group("governance")
-
 
 class Journey:
     """A terminal at every institution."""

@@ -12,7 +12,6 @@ from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import NAMES, count_manifest, make_proposal, propose, truth
 
 SPEC = CountSpec(by=("sex",))
-pytestmark = pytest.mark.xdist_group("governance")
 
 
 def _files(network, pattern):

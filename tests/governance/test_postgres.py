@@ -12,7 +12,7 @@ from tests.governance.kit import NAMES, count_manifest, make_files, make_proposa
 from tests.node.postgres import postgres_server
 
 __all__ = ["postgres_server"]
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("governance")]
+pytestmark = pytest.mark.long
 
 
 def test_a_study_with_postgresql(tmp_path, postgres_server, monkeypatch) -> None:

@@ -17,7 +17,7 @@ from mpcstats.sdk.schedule_history import ScheduleHistory
 from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import NAMES, POLICY, count_manifest, make_files, make_proposal, propose, truth
 
-pytestmark = [pytest.mark.xdist_group("governance"), pytest.mark.long]
+pytestmark = pytest.mark.long
 SPEC = CountSpec(by=("sex",))
 AUTO = POLICY + '\n[approval]\nauto = ["*"]\n[release]\nrule = "auto"\n'
 SECRET = "5ec2e7" * 8

@@ -10,7 +10,6 @@ import mpcstats as ms
 from mpcstats.errors import NotApproved, SpecError, StudyClosed
 from tests.governance.kit import truth
 
-pytestmark = pytest.mark.xdist_group("governance")
 ABOUT = {"title": "People by sex", "purpose": "feasibility", "principal": "anna", "expires": "2099-01-01T00:00:00Z"}
 
 

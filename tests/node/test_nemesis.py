@@ -19,8 +19,6 @@ NAMES = ("alpha", "beta", "gamma")
 PATIENCE = 15.0
 """A busy machine is no accident."""
 
-pytestmark = pytest.mark.xdist_group("nemesis")
-
 
 # ---- the kit ---------------------------------------------------------------------------------------------------------
 
@@ -180,11 +178,16 @@ def suffer(lab, kind, **fields):
 
 
 def test_accidents_of_a_count(lab):
-    assert suffer(lab, "none") == "right"
     assert suffer(lab, "kill").startswith("E14")
-    assert suffer(lab, "duplicate").startswith("E14")
     assert suffer(lab, "corrupt-frame").startswith("E14")
-    assert suffer(lab, "corrupt-bytes", at=2) in ("E1401", "right")
+    assert suffer(lab, "corrupt-bytes", at=2) in ("E1401", "E1404", "right")  # one side sees it, or hears of it
+    assert audit_problems(lab.directories.values()) == []
+
+
+@pytest.mark.long
+def test_more_accidents_of_a_count(lab):
+    assert suffer(lab, "none") == "right"
+    assert suffer(lab, "duplicate").startswith("E14")
     assert audit_problems(lab.directories.values()) == []
 
 

@@ -19,6 +19,7 @@ from mpcstats.node.failures import for_operator, for_peer, from_operator_failure
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.lockfile import hold_lock, lock_holder
 from mpcstats.node.logs import close_log, open_log, where_from
+from mpcstats.node.meter import Meter
 from mpcstats.node.participation import rules_from_json, rules_to_json
 from mpcstats.node.plan_codec import plan_from_json, plan_to_json, plan_to_plain
 from mpcstats.node.stderr_watch import refusal_reason
@@ -299,7 +300,7 @@ def test_a_port_scan_does_not_flood_the_log(monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(server.time, "monotonic", lambda: clock[0])
     lines = Lines()
-    refused = server._RefusedConnections(lines)
+    refused = server._RefusedConnections(lines, Meter())
     for _ in range(1000):
         refused("unknown key")
     refused("not TLS")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-
 import pytest
-from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,8 +48,7 @@ def test_a_chunk_in_another_form_is_left_to_the_generated_code(change: str) -> N
         inner = b"\x22\x04abcd\x18\x04\x08\x05"
     data = b"\x0a\x10" + bytes(16) + b"\x22" + bytes([len(inner)]) + inner
     if change == "cut":
-        with pytest.raises(DecodeError):
-            decode(data[:-2])
+        assert decode(data[:-2]) == Frame()  # of no session, which its reader refuses
         return
     read = decode(data)
     assert isinstance(read, Frame)
@@ -60,6 +56,5 @@ def test_a_chunk_in_another_form_is_left_to_the_generated_code(change: str) -> N
 
 
 @given(st.binary(max_size=80))
-def test_no_bytes_make_the_decoder_raise_anything_but_a_decode_error(data: bytes) -> None:
-    with contextlib.suppress(DecodeError):
-        decode(data)
+def test_no_bytes_make_the_decoder_raise(data: bytes) -> None:
+    decode(data)
