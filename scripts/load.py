@@ -3,7 +3,7 @@
 Three nodes run on this machine. Clients with the keys of the other two parties, with the operator's and with keys
 that nobody knows call one of them as fast as it answers; the operator's status is asked from a process of its own.
 
-    python scripts/load.py --seconds 60 --clients 50 --report load.md
+    scripts/load --seconds 90 --clients 50 --out docs/reliability.md
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from reliability import write_section
 
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.identity import create_identity
@@ -41,6 +42,9 @@ PROBES = 3
 
 _CALL_SECONDS = 20.0
 _WARM_SECONDS = 2.0
+_AFTER_SECONDS = 30.0
+"""A node gives free memory back every 20 s."""
+
 _SPEC = CountSpec(by=("sex",))
 _DICTIONARY = """\
 apiVersion = "mpcstats/v1"
@@ -70,6 +74,8 @@ class Measured:
     status_failed : int
     memory : list of int
         Resident bytes of the node: before, and every second.
+    after : int
+        Resident bytes half a minute after the load.
     answers : Counter of (kind of request, answer)
     """
 
@@ -78,6 +84,7 @@ class Measured:
     status_ms: list[float]
     status_failed: int
     memory: list[int]
+    after: int
     answers: Counter[tuple[str, str]]
 
     @property
@@ -106,6 +113,7 @@ class Measured:
             ("memory before", f"{self.memory[0] / 1e6:.1f} MB"),
             ("memory at the end, most", f"{self.memory[-1] / 1e6:.1f} MB, {max(self.memory) / 1e6:.1f} MB"),
             ("memory, last fifth less second fifth", f"{self.growth_mb():+.1f} MB"),
+            ("memory half a minute after", f"{self.after / 1e6:.1f} MB"),
         ]
         lines = ["| figure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows), ""]
         lines += ["| request | answer | number |", "|---|---|---|"]
@@ -302,7 +310,9 @@ def under_load(network: ProcessNetwork, scratch: Path, clients: int, seconds: fl
     time.sleep(_WARM_SECONDS)  # the flood's last calls
     table = next(iter(node.client.run(_SPEC).tables.values()))
     assert int(table["count"].sum()) == 80, table
-    return Measured(seconds, clients, seen["times"], seen["failed"], memory, answers)
+    time.sleep(_AFTER_SECONDS if seconds > _AFTER_SECONDS else 0)
+    after = _resident(node.process.pid)
+    return Measured(seconds, clients, seen["times"], seen["failed"], memory, after, answers)
 
 
 def main() -> None:
@@ -310,7 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=50)
-    parser.add_argument("--report", type=Path, help="write the table to this file, too")
+    parser.add_argument("--out", type=Path, help="file whose section is replaced, docs/reliability.md")
     parser.add_argument("--probe", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.probe is not None:
@@ -321,8 +331,8 @@ def main() -> None:
         with ProcessNetwork(make_consortium(root / "parties"), start_seconds=300) as network:
             measured = under_load(network, root, chosen.clients, chosen.seconds)
     print(measured.table())
-    if chosen.report is not None:
-        chosen.report.write_text(measured.table() + "\n", encoding="utf-8")
+    if chosen.out is not None:
+        write_section(chosen.out, "load", measured.table().splitlines())
 
 
 if __name__ == "__main__":

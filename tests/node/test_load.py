@@ -21,10 +21,12 @@ _SCRIPT = Path(__file__).parents[2] / "scripts" / "load.py"
 
 @pytest.fixture(scope="module")
 def load():
+    sys.path.insert(0, str(_SCRIPT.parent))
     spec = importlib.util.spec_from_file_location("mpcstats_load", _SCRIPT)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    sys.path.remove(str(_SCRIPT.parent))
     yield module
     del sys.modules[spec.name]
 
