@@ -8,7 +8,9 @@
     │   ├── DisclosureRefused      the pooled result is too small to leave the computation
     │   ├── NotApproved            the study lacks approvals or releases; names who is waited for
     │   ├── StudyClosed            the study is expired, withdrawn, rejected or withheld
-    │   └── NothingToResume        a party keeps nothing of the run that was to be taken up again
+    │   ├── NothingToResume        a party keeps nothing of the run that was to be taken up again
+    │   ├── PartyNeeded            a run cannot go on without the party that is lost
+    │   └── PartyPresent           the party that is said to be lost answers
     ├── DataError              a party's own records cannot be used; raised at their owner, nothing was sent
     ├── TransportError         a message did not arrive, or arrived from the wrong party
     │   ├── PartyUnreachable       names the party that is gone
@@ -51,6 +53,8 @@ __all__ = [
     "NotApproved",
     "NotPermitted",
     "NothingToResume",
+    "PartyNeeded",
+    "PartyPresent",
     "PartyUnreachable",
     "PeerRefused",
     "ProtocolError",
@@ -145,6 +149,20 @@ class NothingToResume(StudyError):
     """No journal of the run that was to be taken up again."""
 
     code = "E1206"
+    exit_code = 4
+
+
+class PartyNeeded(StudyError):
+    """A run cannot go on without this party."""
+
+    code = "E1207"
+    exit_code = 4
+
+
+class PartyPresent(StudyError):
+    """A party that is said to be lost answers."""
+
+    code = "E1208"
     exit_code = 4
 
 

@@ -31,6 +31,7 @@ __all__ = ["Auditing"]
 
 _SILENT_SECONDS = 60.0
 _BUDGET_SECONDS = 60.0
+_MOST_NAMES = 9
 
 _EVENTS: dict[str, AuditEvent] = {
     "join": "roster-joined",
@@ -45,6 +46,7 @@ _EVENTS: dict[str, AuditEvent] = {
     "pause": "schedule-paused",
     "resume": "schedule-resumed",
     "held": "schedule-held",
+    "missing": "party-missing",
 }
 """Acts with events of their own; of others it is written down that the entry came or went."""
 
@@ -143,6 +145,8 @@ class Auditing:
             conditions["person"] = entry.person
         if "run" in entry.body:
             conditions["run"] = str(entry.body["run"])
+        if entry.action == "missing":
+            conditions["without"] = _names(entry.body.get("without"))
         self.log.append(event, actor, entry.study, session=None, **conditions)
 
     def start(self, network: PeerNetwork, peers: Iterable[PinnedPeer]) -> None:
@@ -181,4 +185,11 @@ class Auditing:
             occurrence="" if permit is None else permit.occurrence,
             software=software(),
         )
-        return Certifying(self._key, self._keys, identity, self.log, commitment)
+        lost = () if permit is None else permit.without
+        keys = {name: key for name, key in self._keys.items() if name not in lost}
+        return Certifying(self._key, keys, identity, self.log, commitment)
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    """What another party wrote, as far as it is a list of names."""
+    return tuple(str(name)[:64] for name in found[:_MOST_NAMES]) if isinstance(found, list) else ()

@@ -85,6 +85,8 @@ class _Bundle:
     proposal: Proposal | None = None
     signed: SignedCertificate | None = None
     outcome: Outcome | None = None
+    without: tuple[str, ...] = ()
+    """Parties of the roster that the certificate lacks; whether the others agreed on that, the entries tell."""
 
     @property
     def certificate(self) -> Certificate:
@@ -140,6 +142,7 @@ _FILES = {
     "certificate": "certificate.json",
     "approvals": "entries.json",
     "releases": "entries.json",
+    "complete": "certificate.json",
     "study": "entries.json",
     "certificate and study": "certificate.json",
     "result": "outcome.json",
@@ -161,6 +164,7 @@ def _steps(data: bytes, roster: Roster | None) -> list[tuple[str, Callable[[_Bun
         ("study", _study),
         ("approvals", _approvals),
         ("releases", _releases),
+        ("complete", _complete),
         ("certificate and study", _matches_study),
         ("result", _result),
         ("tables and methods", _derived),
@@ -256,21 +260,24 @@ def _certificate(bundle: _Bundle) -> str:
     bundle.signed = _model(SignedCertificate, _json(bundle, "certificate.json"), "certificate.json")
     certificate, roster = bundle.certificate, bundle.roster
     assert roster is not None
+    if certificate.study:  # of a run without a study, nobody can be left out
+        bundle.without = tuple(name for name in roster.names if name not in certificate.parties)
+    keys = {name: key for name, key in bundle.keys.items() if name not in bundle.without}
     for name, due, found in (
         ("consortium", roster.consortium, certificate.consortium),
         ("roster", roster.digest.hex(), certificate.roster),
         ("roster_version", roster.version, certificate.roster_version),
-        ("parties", roster.names, certificate.parties),
+        ("parties", tuple(name for name in roster.names if name in keys), certificate.parties),
         ("data_parties", roster.data_parties, certificate.data_parties),
         ("threshold", roster.threshold, certificate.threshold),
     ):
         if due != found:
             raise _Wrong("certificate.json", f"certificate.{name}", "is not the roster's")
-    odd = misfit(certificate, bundle.signed.signatures, bundle.keys)
+    odd = misfit(certificate, bundle.signed.signatures, keys)
     if odd:
         raise _Wrong("certificate.json", f"certificate.{odd}", "does not fit its other fields and the roster")
     try:
-        check_certificate(certificate, bundle.signed.signatures, bundle.keys)
+        check_certificate(certificate, bundle.signed.signatures, keys)
     except SignatureInvalid as error:
         raise _Wrong("certificate.json", f"signatures.{error.party}", error.message) from None
     return f"signed by {', '.join(certificate.parties)}"
@@ -354,6 +361,21 @@ def _releases(bundle: _Bundle) -> str:
     return f"by {', '.join(released)}"
 
 
+def _complete(bundle: _Bundle) -> str:
+    """The certificate lacks exactly those parties of whom all others have signed that they are lost."""
+    state = _state(bundle)
+    run = None if state is None else state.runs.get(bundle.certificate.run)
+    agreed = () if run is None else run.without
+    if agreed != bundle.without:
+        who = ", ".join(bundle.without) or ", ".join(agreed)
+        odd = "took part" if agreed and not bundle.without else "is missing"
+        detail = f"{who} {odd}, and the other parties signed something else"
+        raise _Wrong("certificate.json", "certificate.parties", detail)
+    if agreed:
+        return f"all but {', '.join(agreed)}, which the others took for lost"
+    return "all parties"
+
+
 def _matches_study(bundle: _Bundle) -> str:
     certificate, proposal = bundle.certificate, bundle.proposal
     if proposal is None:
@@ -365,7 +387,7 @@ def _matches_study(bundle: _Bundle) -> str:
     for name, due, found in (
         ("lock", document_digest("lock", lock).hex(), certificate.lock),
         ("roster", lock.roster, certificate.roster),
-        ("parties", lock.parties, certificate.parties),
+        ("parties", tuple(name for name in lock.parties if name not in bundle.without), certificate.parties),
         ("data_parties", lock.data_parties, certificate.data_parties),
         ("threshold", lock.threshold, certificate.threshold),
         ("analysis", lock.spec.get("type"), certificate.analysis),
@@ -406,7 +428,8 @@ def _result(bundle: _Bundle) -> str:
         audit=certificate.audit,
     )
     assert bundle.roster is not None
-    if bundle.outcome.run.get("committee", list(bundle.roster.committee)) != list(bundle.roster.committee):
+    committee = [name for name in bundle.roster.committee if name not in bundle.without]
+    if bundle.outcome.run.get("committee", committee) != committee:
         raise _Wrong("outcome.json", "run.committee", "is not the roster's")
     if rebuilt != certificate:
         raise _Wrong("outcome.json", f"run ({_difference(certificate, rebuilt)})", "is not what was certified")

@@ -144,6 +144,7 @@ class PeerService(PeerServicer):
         # the others may be busy, one after the other; a coordinator that is gone ends this wait at once
         expiry = len(self._house.roster.names) * (limits.queue_seconds + limits.preparation_seconds)
         begin = await messages.expect("begin", expiry)
+        await participation.agree()
         participation.check_begin(begin)
         tell(PartyMessage(started=Started()))
         run = asyncio.create_task(participation.compute(begin, lambda _text: None))

@@ -15,9 +15,18 @@ from typing import Any
 
 import grpc
 
-from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError, PartyUnreachable
+from mpcstats.errors import (
+    DeadlineExceeded,
+    Divergence,
+    FrameRejected,
+    MpcStatsError,
+    PartyPresent,
+    PartyUnreachable,
+    PeerRefused,
+)
 from mpcstats.node.config import RunConfig
 from mpcstats.node.failures import for_peer, from_peer_failure
+from mpcstats.node.governance.absence import present
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.participation import (
     RUN_ID_BYTES,
@@ -67,6 +76,8 @@ class Errand:
         Of "release": the run that is opened (hex).
     resume : str
         A run that broke off and is taken up again (hex); "" for a new one.
+    without : tuple of str
+        Parties that are lost for good, in the roster's order: the run is made without them.
     """
 
     study: str = ""
@@ -74,6 +85,7 @@ class Errand:
     occurrence: str = ""
     sealed_run: str = ""
     resume: str = ""
+    without: tuple[str, ...] = ()
 
 
 async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, errand: Errand | None = None) -> Ended:
@@ -102,6 +114,8 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, erran
             seats: dict[str, _Seat] = {}
             accepted: dict[str, Accepted] = {}
             for number, name in enumerate(house.roster.names, start=1):
+                if name in errand.without:
+                    continue
                 progress(f"asking {name}")
                 if name == house.name:
                     accepted[name] = await own.reserve(request, _queued(progress, name))
@@ -109,6 +123,7 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, erran
                     seats[name] = await stack.enter_async_context(_seat(house, number, name))
                     accepted[name] = await seats[name].reserve(request, _queued(progress, name))
             begin = _begin(house, own.permit, request.run_id, spec, plan, accepted)
+            await own.agree()
             own.check_begin(begin)
             progress("all parties accepted")
             await _together([seat.begin(begin) for seat in seats.values()])
@@ -199,6 +214,12 @@ def _queued(progress: Progress, name: str) -> Callable[[], None]:
     return lambda: progress(f"{name} is busy with another run: waiting")
 
 
+def _plainly(refusal: PeerRefused, reporter: str) -> MpcStatsError:
+    """A refusal whose reason is all in its code, and who reports it."""
+    present_there = refusal.reason_code == PartyPresent.code and refusal.party not in {None, reporter}
+    return present(str(refusal.party), reporter) if present_there else refusal
+
+
 @contextlib.asynccontextmanager
 async def _seat(house: House, number: int, name: str) -> AsyncIterator[_Seat]:
     """A party's stream; leaving ends it, which frees the party's slot. An error that leaves is told to the party."""
@@ -283,7 +304,8 @@ class _Seat:
     def _expect(self, message: PartyMessage, content: str) -> Any:
         found = message.WhichOneof("content")
         if found == "refused":
-            raise from_peer_failure(message.refused, self._name, self._house.roster.names)
+            refusal = from_peer_failure(message.refused, self._name, self._house.roster.names)
+            raise _plainly(refusal, self._name)
         if found != content:
             raise FrameRejected(f"answered {found or 'nothing'} where {content} was due", party=self._name)
         return getattr(message, content)

@@ -16,7 +16,7 @@ import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,14 @@ from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStat
 from mpcstats.node.auditing import Auditing
 from mpcstats.node.certify import Certifying
 from mpcstats.node.config import RunConfig
+from mpcstats.node.governance import absence
 from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.guard import RunGuard
 from mpcstats.node.jobs import Jobs
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.limits import Limits, check_disk
+from mpcstats.node.lineup import Lineup
 from mpcstats.node.logs import Log, where_from
 from mpcstats.node.meter import Meter
 from mpcstats.node.plan_codec import plan_from_json, plan_to_plain
@@ -122,6 +124,7 @@ class Participation:
         self._asked = self._ended = False
         self._began = False
         self._analysis = "unknown"
+        self._lineup = Lineup(house.roster)
         self.permit: Permit | None = None
         """The approved study that the run belongs to; set by `reserve`."""
 
@@ -132,7 +135,7 @@ class Participation:
         # a failure that was answered on the wire is one for the counters, too
         if self._channel is not None:
             for peer, count in self._channel.bytes_sent.items():
-                self._house.meter.sent(self._house.roster.names[peer - 1], count)
+                self._house.meter.sent(self._lineup.names[peer - 1], count)
         failure = self._failure
         await self._slot.__aexit__(*(reason if failure is None else (type(failure), failure, failure.__traceback__)))
 
@@ -147,6 +150,8 @@ class Participation:
         ------
         Divergence, NotPermitted, PeerRefused, DataError, SpecError, DeadlineExceeded
             Why this party does not take part.
+        PartyNeeded, PartyPresent
+            It does not take part without a party that is needed, or that answers.
         LimitExceeded
             It would be over a limit of this party.
         """
@@ -163,8 +168,11 @@ class Participation:
         if not isinstance(proposed, analysis_of(self._spec).plan_type):
             raise FrameRejected("sent the plan of another analysis", party=self._coordinator)
         self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset, study=request.study)
+        self._lineup = Lineup.asked(house.roster, request.without, house.name, self._coordinator)
         house.site.check_permission(self._spec)
         self.permit = await self._permission(request)
+        if self.permit is not None and self.permit.begins_without:
+            await absence.require_absent(house.network, self._lineup, house.name)
         if house.office is not None:
             policy, run = house.site.policy(self._spec), request.run_id.hex()
             await asyncio.to_thread(house.office.check_budget, policy, self._spec.dataset, run)
@@ -189,11 +197,29 @@ class Participation:
             )
         if self.permit is not None:
             self.permit.check_plan(self._prepared.plan)
+        if self.permit is not None and self.permit.begins_without and house.office is not None:
+            await asyncio.to_thread(absence.say, house.office.desk, self.permit, self._coordinator)
         rules = self._prepared.rules
         return Accepted(
             rules_json="" if rules is None else canonical_json(asdict(rules)).decode(),
             plan_digest=digest(plan_to_plain(self._prepared.plan)),
         )
+
+    async def agree(self) -> None:
+        """Of a new run without a party that is lost: hear that all others have said so. Comes before `check_begin`.
+
+        Raises
+        ------
+        PartyNeeded
+            One has not.
+        StudyClosed
+            The study is over since.
+        """
+        permit, office = self.permit, self._house.office
+        if permit is not None and office is not None and permit.begins_without:
+            state = await absence.hear(office, self._lineup, permit.study, permit.run)
+            self.permit = replace(permit, state=state)
+            self._log.info("without", parties=list(permit.without), run=permit.run, study=permit.study)
 
     def check_begin(self, request: Begin) -> None:
         """Check that what begins is what was reserved.
@@ -234,7 +260,8 @@ class Participation:
         guard = RunGuard(house.bounds, house.name)
         # where a study was approved, the rules of that day are in force: nobody has become stricter since
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
-        resumed = {} if self.permit is None or not self.permit.resume else {"resumed": True}
+        resumed: dict[str, Any] = {} if self.permit is None or not self.permit.resume else {"resumed": True}
+        resumed |= {"without": self._lineup.without} if self._lineup.without else {}
         await self._note("running", session=request.study_digest.hex(), **resumed)
         await self._write_down("run-started", **resumed)
         self._began = True
@@ -242,7 +269,9 @@ class Participation:
             journal = await self._journal(stack)
             limits = house.limits
             channel = await stack.enter_async_context(
-                house.network.session(request.session_id, patience_seconds=limits.patience_seconds)
+                house.network.session(
+                    request.session_id, patience_seconds=limits.patience_seconds, without=self._lineup.lost
+                )
             )
             self._channel = channel
             await channel.wait_attached()
@@ -259,14 +288,14 @@ class Participation:
                 rules_owner=owner,
                 variants=self._prepared.variants,
                 progress=progress,
-                committee=house.roster.computing,
+                committee=self._lineup.computing,
                 scratch=house.scratch,
                 results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
                 ledger=house.ledger,
                 people=self._prepared.people,
                 noise_budget=self._noise_budget(),
                 approved=None if self.permit is None else self.permit.manifest,
-                recipients=None if self.permit is None else _numbers(house.roster, self.permit.lock.recipients),
+                recipients=None if self.permit is None else self._lineup.numbers(self.permit.lock.recipients),
                 phase="whole" if self.permit is None else self.permit.phase,
                 journal=journal,
                 certifying=self._certifying(),
@@ -274,7 +303,7 @@ class Participation:
             result = await guard.watch(work)
         await self._note_result(request.study_digest, result)
         self._ended = True  # a coordinator that hangs up from here on takes nothing back
-        sent = {house.roster.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
+        sent = {self._lineup.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
         self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
         return result
 
@@ -299,8 +328,9 @@ class Participation:
         """The approved study that the request belongs to; None where it names none and needs none."""
         house = self._house
         if not request.study:
-            if request.resume:
-                raise FrameRejected("asked to go on with a run of no study", party=self._coordinator)
+            if request.resume or request.without:
+                what = "go on with a run" if request.resume else "leave out a party"
+                raise FrameRejected(f"asked to {what} of no study", party=self._coordinator)
             house.site.check_unapproved(self._spec, None)
             return None
         if house.office is None:
@@ -431,10 +461,6 @@ class Participation:
         return office.vault.snapshot(permit.run)
 
 
-def _numbers(roster: Roster, names: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(roster.names.index(name) + 1 for name in names)
-
-
 def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[str, DisclosureRules]:
     """The rules of the parties with data, and of the preset that the request names."""
     return {**by_party, **_preset_rules(spec)}
@@ -452,6 +478,7 @@ def study_digest(
 
     Of an approved study it is the same when its result is sealed and when it is released.
     """
+    lineup = Lineup(roster, () if permit is None else permit.without)
     return digest(
         {
             "study": None if permit is None else permit.digest_parts(),
@@ -461,8 +488,9 @@ def study_digest(
             "rules": _rules_to_plain(rules if permit is None else permit.lock.all_rules),
             "roster": roster.digest.hex(),
             "data_parties": list(roster.data_parties),
-            "committee": list(roster.committee),
+            "committee": list(lineup.committee),
             "threshold": roster.threshold,
+            **({"without": list(lineup.without)} if lineup.without else {}),
         }
     )
 

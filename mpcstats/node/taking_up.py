@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,6 +11,7 @@ from mpcstats.errors import JournalMismatch, MpcStatsError, NothingToResume, Pee
 from mpcstats.node.coordinator import Errand, coordinate
 from mpcstats.node.participation import Ended, House
 from mpcstats.study.lifecycle import StudyState
+from mpcstats.study.missing import check_without, in_order
 
 __all__ = ["Choice", "run_study"]
 
@@ -25,11 +26,14 @@ async def run_study(
     *,
     choice: Choice = "either",
     occurrence: str = "",
+    without: Sequence[str] = (),
 ) -> Ended:
-    """Compute an approved study with all parties.
+    """Compute an approved study with all parties, or all but those that are lost for good: a new run then.
 
     Raises
     ------
+    PartyNeeded, PartyPresent
+        The run cannot do without them, or one of them answers another party.
     NothingToResume
         `choice` is "resume", and a party (named) keeps nothing of the run; or none broke off.
     JournalMismatch
@@ -40,6 +44,10 @@ async def run_study(
     assert house.office is not None
     request, name = state.proposal.lock.request, state.proposal.name
     errand = Errand(state.id, "whole" if state.proposal.lock.release == "auto" else "compute", occurrence)
+    if without:
+        lost = in_order(state.proposal.lock, without)
+        check_without(state.proposal, lost)
+        return await coordinate(house, request, progress, replace(errand, without=lost))
     run = None if choice == "afresh" else await asyncio.to_thread(house.office.unfinished.of, state, occurrence)
     if run is None:
         if choice == "resume":
@@ -48,8 +56,10 @@ async def run_study(
             )
         return await coordinate(house, request, progress, errand)
     progress("going on with the run that broke off")
+    known = state.runs.get(run)
+    lost = () if known is None else known.without
     try:
-        return await coordinate(house, request, progress, replace(errand, resume=run))
+        return await coordinate(house, request, progress, replace(errand, resume=run, without=lost))
     except MpcStatsError as error:
         code, hint = _code(error), f"mpcstats study run {name} --afresh"
         if code == JournalMismatch.code:

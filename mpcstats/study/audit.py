@@ -65,6 +65,7 @@ AuditEvent = Literal[
     "run-certified",
     "run-released",
     "run-withheld",
+    "party-missing",
     "policy-changed",
     "schedule-fired",
     "schedule-held",

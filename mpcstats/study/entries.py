@@ -33,6 +33,7 @@ Action = Literal[
     "pause",  # a schedule
     "resume",
     "held",  # a scheduled run did not happen, or its result was held back
+    "missing",  # a run begins without parties that this one does not reach; counts when all others say so
 ]
 ACTIONS: tuple[str, ...] = get_args(Action)
 

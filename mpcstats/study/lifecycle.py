@@ -17,9 +17,10 @@ from typing import Any
 from mpcstats.errors import NotApproved, SpecError, StudyClosed
 from mpcstats.study.canonical import parse_moment
 from mpcstats.study.entries import Entry, SignedEntry
-from mpcstats.study.lock import Proposal, parse_proposal
+from mpcstats.study.lock import Lock, Proposal, parse_proposal
+from mpcstats.study.missing import agreed, renounced
 
-__all__ = ["Decision", "RunState", "StudyState", "state_of"]
+__all__ = ["Decision", "RunState", "StudyState", "parties_of", "state_of"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class RunState:
     computed, released_by, opened : tuple of str
         Parties that hold its sealed result, that release it, that have seen it opened.
     withheld_by : dict of party to reason
+    without : tuple of str
+        Parties that are lost, as all others have said: the run is made without them.
     """
 
     run: str
@@ -69,6 +72,13 @@ class RunState:
     released_by: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
     withheld_by: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+
+def parties_of(lock: Lock, run: RunState | None) -> tuple[str, ...]:
+    """Who takes part in a run; None: in one of which nothing is known."""
+    without = () if run is None else run.without
+    return tuple(name for name in lock.parties if name not in without)
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,8 @@ class StudyState:
     def latest(self) -> RunState | None:
         """The run whose result is waiting or out; None before."""
         computed = [run for run in self.runs.values() if run.computed]
+        if self.proposal.schedule is None:  # there is one result; clocks may differ, so the order tells nothing
+            computed = [run for run in computed if self.status_of(run) != "approved"] or computed
         return computed[-1] if computed else None
 
     @property
@@ -135,12 +147,11 @@ class StudyState:
 
     def status_of(self, run: RunState) -> str:
         """One word on a run."""
-        parties = self.proposal.lock.parties
         if run.opened:
             return "released"
         if run.withheld_by:
             return "withheld"
-        if set(run.computed) < set(parties):
+        if not set(run.computed) >= set(parties_of(self.proposal.lock, run)):
             return "approved"  # it broke off at the end, and can be repeated
         return "computed"
 
@@ -229,7 +240,7 @@ def state_of(entries: Iterable[SignedEntry], now: datetime.datetime) -> StudySta
         proposer=first.party,
         proposed=first,
         decisions=decisions,
-        runs=_runs(known),
+        runs=_runs(known, agreed(known, proposal)),
         paused_by=_paused(known),
         withdrawn=withdrawn,
         comments=tuple(entry for entry in known if entry.action == "comment"),
@@ -252,14 +263,18 @@ def _paused(entries: list[Entry]) -> dict[str, str]:
     return paused
 
 
-def _runs(entries: list[Entry]) -> dict[str, RunState]:
+def _runs(entries: list[Entry], without: Mapping[str, tuple[str, ...]]) -> dict[str, RunState]:
     """By id, in the order of their first sealing."""
     found: dict[str, dict[str, Any]] = {}
+    taken_back = renounced(entries, without)
     for entry in sorted(entries, key=lambda entry: (entry.time, entry.party, entry.number)):
         run = entry.body.get("run")
-        if entry.action not in {"computed", "release", "withhold", "released"} or not isinstance(run, str):
+        if entry.action not in {"computed", "release", "withhold", "released", "missing"} or not isinstance(run, str):
             continue
         parts = found.setdefault(run, {"computed": {}, "release": {}, "withhold": {}, "released": {}, "occurrence": ""})
+        number, instead = taken_back.get(entry.party, (0, run))
+        if entry.action == "missing" or (entry.action == "computed" and run != instead and entry.number < number):
+            continue
         parts[entry.action][entry.party] = str(entry.body.get("reason", ""))
         if entry.action == "computed":
             parts["occurrence"] = str(entry.body.get("occurrence", ""))
@@ -271,6 +286,7 @@ def _runs(entries: list[Entry]) -> dict[str, RunState]:
             tuple(sorted(parts["release"])),
             tuple(sorted(parts["released"])),
             dict(parts["withhold"]),
+            without.get(run, ()),
         )
         for run, parts in found.items()
     }

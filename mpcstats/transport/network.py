@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -29,6 +30,9 @@ _SERVICE = "mpcstats.v1.Transport"
 # Streams of one peer that wait for their session at this party.
 _WAITING_STREAMS = 4
 
+# A connection that shares nothing with those that exist: it waits for no earlier failure.
+_ALONE = [("grpc.use_local_subchannel_pool", 1)]
+
 # How long a stream may wait for this party to open its session.
 _HELLO_SECONDS = 30.0
 
@@ -37,6 +41,14 @@ def exchange_call(channel: Any, **options: Any) -> Any:
     """Start Transport.Exchange on a gRPC channel, with this package's codec instead of the generated one."""
     method = channel.stream_stream(f"/{_SERVICE}/Exchange", request_serializer=encode, response_deserializer=decode)
     return method(**options)
+
+
+@dataclass(frozen=True)
+class _Open:
+    """An open session: its channel, and the numbers in the roster of its parties in their order."""
+
+    channel: GrpcChannel
+    numbers: tuple[int, ...]
 
 
 class PeerNetwork:
@@ -76,7 +88,7 @@ class PeerNetwork:
         self._members = len(roster) if members is None else members
         self._options = CALLER_OPTIONS if is_node else []
         self._channels: dict[int, Any] = {}
-        self._sessions: dict[SessionKey, GrpcChannel] = {}
+        self._sessions: dict[SessionKey, _Open] = {}
         self._opened = asyncio.Condition()
         self._waiting: dict[int, int] = {}
         self.instances = Instances(self.parties, lambda party: self._on_refused("two nodes with one identity", party))
@@ -98,36 +110,56 @@ class PeerNetwork:
         """The gRPC channel to a peer (kept open, reconnects by itself)."""
         assert index != self._index
         if index not in self._channels:
-            peer = self._roster[index - 1]
-            self._channels[index] = grpc.aio.secure_channel(
-                peer.address,
-                peer_credentials(self._own, peer.certificate_pem),
-                options=[*dial_options(peer.name), *self._options],
-            )
+            self._channels[index] = self._channel_to(index)
         return self._channels[index]
+
+    def fresh_channel(self, index: int) -> Any:
+        """Another gRPC channel to a peer, which dials now; the caller closes it."""
+        return self._channel_to(index, *_ALONE)
+
+    def _channel_to(self, index: int, *options: tuple[str, Any]) -> Any:
+        peer = self._roster[index - 1]
+        return grpc.aio.secure_channel(
+            peer.address,
+            peer_credentials(self._own, peer.certificate_pem),
+            options=[*dial_options(peer.name), *self._options, *options],
+        )
 
     @contextlib.asynccontextmanager
     async def session(
-        self, session_id: bytes, *, epoch: int = 0, patience_seconds: float, ahead_bytes: int | None = None
+        self,
+        session_id: bytes,
+        *,
+        epoch: int = 0,
+        patience_seconds: float,
+        ahead_bytes: int | None = None,
+        without: Collection[int] = (),
     ) -> AsyncIterator[GrpcChannel]:
         """A session whose streams are being opened: `wait_attached` comes first inside the block.
 
         On leaving, the session is closed in good order, or aborted with the error that leaves the block.
+
+        Parameters
+        ----------
+        without : numbers
+            Parties that do not take part; those behind them move up.
         """
         key = (session_id, epoch)
+        numbers = tuple(number for number in range(1, len(self._roster) + 1) if number not in without)
         limits = {} if ahead_bytes is None else {"ahead_bytes": ahead_bytes}
         channel = GrpcChannel(
             key,
-            index=self._index,
-            parties=self.parties,
+            index=numbers.index(self._index) + 1,
+            parties=tuple(self.parties[number - 1] for number in numbers),
             patience_seconds=patience_seconds,
-            members=self._members,
+            members=sum(number <= self._members for number in numbers),
             **limits,
         )
         async with self._opened:
-            self._sessions[key] = channel
+            self._sessions[key] = _Open(channel, numbers)
             self._opened.notify_all()
-        dials = [asyncio.create_task(self._dial(channel, peer)) for peer in channel.peers if peer > self._index]
+        later = [place for place in channel.peers if numbers[place - 1] > self._index]
+        dials = [asyncio.create_task(self._dial(channel, place, numbers[place - 1])) for place in later]
         try:
             yield channel
         except Exception as error:
@@ -156,9 +188,10 @@ class PeerNetwork:
         assert peer != OPERATOR
         name = self._roster[peer - 1].name
         try:
-            channel = await self._greet(peer, context)
+            session = await self._greet(peer, context)
+            channel, place = session.channel, session.numbers.index(peer) + 1
             await on_stream(context.write(channel.hello()))
-            ended = await channel.attach(peer, context.read, context.write)
+            ended = await channel.attach(place, context.read, context.write)
         except StreamBroken:
             return  # the session misses this stream, and will say so
         except FrameRejected as refusal:
@@ -167,10 +200,10 @@ class PeerNetwork:
         try:
             await ended.wait()
         except asyncio.CancelledError:
-            channel.lost(peer, "the connection broke")
+            channel.lost(place, "the connection broke")
             raise
 
-    async def _greet(self, peer: int, context: Any) -> GrpcChannel:
+    async def _greet(self, peer: int, context: Any) -> _Open:
         """Read the Hello of a stream and find its session, which this party may open a little later."""
         name = self._roster[peer - 1].name
         if peer > self._index:
@@ -188,6 +221,8 @@ class PeerNetwork:
                 key = (frame.session_id, frame.epoch)
                 async with self._opened:
                     await self._opened.wait_for(lambda: key in self._sessions)
+                if peer not in self._sessions[key].numbers:
+                    raise FrameRejected("a stream for a session without this party", party=name)
                 return self._sessions[key]
         except StreamBroken as broken:
             raise FrameRejected(f"a stream that broke ({broken.status})", party=name) from None
@@ -196,9 +231,9 @@ class PeerNetwork:
         finally:
             self._waiting[peer] -= 1
 
-    async def _dial(self, channel: GrpcChannel, peer: int) -> None:
-        """Open and keep the stream to a party with a higher number."""
-        call = exchange_call(self.channel_to(peer), wait_for_ready=True)
+    async def _dial(self, channel: GrpcChannel, peer: int, number: int) -> None:
+        """Open and keep the stream to a party with a higher number: `peer` in the session, `number` in the roster."""
+        call = exchange_call(self.channel_to(number), wait_for_ready=True)
         try:
             await on_stream(call.write(channel.hello()))
             frame = await on_stream(call.read())

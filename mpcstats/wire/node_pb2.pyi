@@ -56,7 +56,7 @@ class CoordinatorMessage(_message.Message):
     def __init__(self, reserve: _Optional[_Union[Reserve, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., cancelled: _Optional[_Union[Failure, _Mapping]] = ...) -> None: ...
 
 class Reserve(_message.Message):
-    __slots__ = ("run_id", "spec_json", "plan_json", "roster_digest", "version", "study", "phase", "occurrence", "sealed_run", "resume")
+    __slots__ = ("run_id", "spec_json", "plan_json", "roster_digest", "version", "study", "phase", "occurrence", "sealed_run", "resume", "without")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     SPEC_JSON_FIELD_NUMBER: _ClassVar[int]
     PLAN_JSON_FIELD_NUMBER: _ClassVar[int]
@@ -67,6 +67,7 @@ class Reserve(_message.Message):
     OCCURRENCE_FIELD_NUMBER: _ClassVar[int]
     SEALED_RUN_FIELD_NUMBER: _ClassVar[int]
     RESUME_FIELD_NUMBER: _ClassVar[int]
+    WITHOUT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     spec_json: str
     plan_json: str
@@ -77,7 +78,8 @@ class Reserve(_message.Message):
     occurrence: str
     sealed_run: str
     resume: bool
-    def __init__(self, run_id: _Optional[bytes] = ..., spec_json: _Optional[str] = ..., plan_json: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ..., study: _Optional[str] = ..., phase: _Optional[str] = ..., occurrence: _Optional[str] = ..., sealed_run: _Optional[str] = ..., resume: _Optional[bool] = ...) -> None: ...
+    without: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, run_id: _Optional[bytes] = ..., spec_json: _Optional[str] = ..., plan_json: _Optional[str] = ..., roster_digest: _Optional[bytes] = ..., version: _Optional[str] = ..., study: _Optional[str] = ..., phase: _Optional[str] = ..., occurrence: _Optional[str] = ..., sealed_run: _Optional[str] = ..., resume: _Optional[bool] = ..., without: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Entries(_message.Message):
     __slots__ = ("heads_json", "entries")

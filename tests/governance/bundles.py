@@ -36,6 +36,9 @@ from mpcstats.study.spec import digest
 from tests.node.in_memory import Parties
 
 NAMES = ("westbay", "lakeside", "northfield")
+LOST = "delta"
+"""A fourth party that only computes, of which the others say that it is lost."""
+
 RUN = "cd" * 16
 STUDY_TOML = """\
 apiVersion = "mpcstats/v1"
@@ -90,12 +93,12 @@ class Released:
         return write_zip({INDEX: pretty_json(index.model_dump(mode="json") | {"signature": signature}), **files})
 
 
-def make_keys(folder: Path) -> tuple[Roster, dict[str, SigningKey]]:
-    for name in NAMES:
-        role = "compute" if name == "northfield" else "data"
+def make_keys(folder: Path, names: tuple[str, ...] = NAMES) -> tuple[Roster, dict[str, SigningKey]]:
+    for name in names:
+        role = "compute" if name in {"northfield", LOST} else "data"
         create_party(folder / name, name=name, listen="127.0.0.1:4710", advertise=f"{name}.example:4710", role=role)
-    roster = make_roster("test", [make_card(folder / name) for name in NAMES])
-    return roster, {name: PartyDirectory(folder / name).signing_key() for name in NAMES}
+    roster = make_roster("test", [make_card(folder / name) for name in names])
+    return roster, {name: PartyDirectory(folder / name).signing_key() for name in names}
 
 
 class Writer:
@@ -125,10 +128,10 @@ class Writer:
 
 
 @functools.cache
-def released(release: str = "manual") -> Released:
-    """Join, propose, approve, run, release."""
+def released(release: str = "manual", without: tuple[str, ...] = ()) -> Released:
+    """Join, propose, approve, run, release; where somebody is lost, the others say so and run it by themselves."""
     with tempfile.TemporaryDirectory() as folder:
-        roster, keys = make_keys(Path(folder))
+        roster, keys = make_keys(Path(folder), (*NAMES, *without))
     frame = pd.DataFrame({"sex": ["F"] * 20 + ["M"] * 15})
     rules = dict.fromkeys(NAMES[:2], replace(Policy.preset("standard").rules, minimum_parties=2))
     effective, owner = strictest(rules)
@@ -156,11 +159,13 @@ def released(release: str = "manual") -> Released:
 
     proposal = Proposal(study=tomllib.loads(STUDY_TOML), lock=lock)
     writer = Writer(roster, keys)
-    for name in NAMES:
+    for name in roster.names:
         writer.write(name, "join", "", {"version": 1})
     writer.write("lakeside", "propose", proposal.id, json.loads(proposal.model_dump_json()), "anna@example.org")
     for name in NAMES[:2]:
         writer.write(name, "approve", proposal.id, {"statements": [], "policy": "ab" * 32}, f"dpo@{name}.example")
+    for name in NAMES if without else ():
+        writer.write(name, "missing", proposal.id, {"run": RUN, "without": list(without)})
     identity = RunIdentity(
         consortium="test",
         roster=roster.digest.hex(),
@@ -171,6 +176,8 @@ def released(release: str = "manual") -> Released:
         software=software(),
     )
 
+    public = {name: key for name, key in roster_keys(roster).items() if name not in without}
+
     def certifying(name: str) -> dict[str, Any]:
         log = AuditLog(Database.in_memory(name), "test", name, keys[name])
         log.append("node-started", "node")
@@ -179,7 +186,7 @@ def released(release: str = "manual") -> Released:
         return {
             "rules_owner": owner,
             "approved": lock.reveals,
-            "certifying": Certifying(keys[name], roster_keys(roster), identity, log, read),
+            "certifying": Certifying(keys[name], public, identity, log, read),
         }
 
     outcomes = parties.run(certifying)

@@ -43,7 +43,7 @@ def world(monkeypatch):
 
     office = SimpleNamespace(unfinished=SimpleNamespace(of=lambda _state, occurrence: found.run))
     found.house = SimpleNamespace(office=office, name="northfield", log=SimpleNamespace(info=log, warning=log))
-    found.state = SimpleNamespace(id="cd" * 32, proposal=SimpleNamespace(name="heart", lock=lock))
+    found.state = SimpleNamespace(id="cd" * 32, proposal=SimpleNamespace(name="heart", lock=lock), runs={})
     found.ask = lambda **options: asyncio.run(run_study(found.house, found.state, lambda text: None, **options))
     return found
 

@@ -36,6 +36,9 @@ def show(study: StudyName, party: Party, as_json: AsJson = False) -> None:
     for decision in shown["decisions"]:
         reason = f": {decision['reason']}" if decision["reason"] else ""
         typer.echo(f"{decision['party']}  {decision['decision']}  {decision['person']}  {decision['time']}{reason}")
+    for run in shown["runs"]:
+        if run["without"]:
+            typer.echo(f"run {run['run'][:12]} is without {', '.join(run['without'])}: lost, as all others signed")
     for said in shown["comments"]:
         typer.echo(f"{said['party']}  {said['person']}  {said['time']}: {said['text']}")
 

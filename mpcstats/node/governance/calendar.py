@@ -16,7 +16,7 @@ from mpcstats.node.schedules import Fired, Standing
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.canonical import moment, parse_moment
 from mpcstats.study.entries import SignedEntry
-from mpcstats.study.lifecycle import StudyState
+from mpcstats.study.lifecycle import StudyState, parties_of
 from mpcstats.study.schedule import Schedule, parse_schedule
 
 __all__ = ["Calendar"]
@@ -75,7 +75,7 @@ class Calendar:
             if run.occurrence == moment(due):
                 if run.opened:
                     return Fired()
-                if set(run.computed) == set(state.proposal.lock.parties) and not run.withheld_by:
+                if set(run.computed) >= set(parties_of(state.proposal.lock, run)) and not run.withheld_by:
                     return Fired(sealed=True)
         return None
 

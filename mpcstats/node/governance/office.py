@@ -27,7 +27,7 @@ from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.canonical import canonical_bytes, moment, parse_moment
 from mpcstats.study.entries import SignedEntry
-from mpcstats.study.lifecycle import StudyState
+from mpcstats.study.lifecycle import StudyState, parties_of
 from mpcstats.study.policy import Approval, Policy
 from mpcstats.study.schedule import parse_schedule
 from mpcstats.wire.node_pb2 import Reserve
@@ -263,7 +263,8 @@ class Office:
         run = request.sealed_run if request.phase == "release" else request.run_id.hex()
         if request.resume and request.phase == "release":
             raise FrameRejected("asked to go on with a release, which always does", party=coordinator)
-        return Permit(state, cast(Phase, request.phase), run, request.occurrence, request.resume)
+        without = tuple(request.without)
+        return Permit(state, cast(Phase, request.phase), run, request.occurrence, request.resume, without)
 
     def note_run(self, run: str, study: str, state: str, occurrence: str = "", **detail: Any) -> None:
         """Write a run down, or what became of it."""
@@ -300,7 +301,7 @@ class Office:
         """Delete what was kept of runs whose results are out, or will never be."""
         state = self.desk.study(study)
         for run in state.runs.values():
-            released = set(run.opened) >= set(state.proposal.lock.parties)
+            released = set(run.opened) >= set(parties_of(state.proposal.lock, run))
             never = not run.opened and bool(state.closed_because or run.withheld_by)
             if released and self._retained(study, run.run):
                 continue

@@ -18,8 +18,9 @@ from mpcstats.runtime.manifest import Manifest
 from mpcstats.stats.contributions import Plan
 from mpcstats.study.analyses import ANALYSES
 from mpcstats.study.canonical import document_digest
-from mpcstats.study.lifecycle import RunState, StudyState
+from mpcstats.study.lifecycle import RunState, StudyState, parties_of
 from mpcstats.study.lock import Lock
+from mpcstats.study.missing import check_without
 from mpcstats.study.policy import Policy, strictest
 from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.types import DisclosureRules
@@ -56,6 +57,8 @@ class Permit:
         When it was due; "" where nobody scheduled it.
     resume : bool
         The run broke off and is taken up again.
+    without : tuple of str
+        Parties that are lost for good and do not take part.
     """
 
     state: StudyState
@@ -63,6 +66,12 @@ class Permit:
     run: str
     occurrence: str = ""
     resume: bool = False
+    without: tuple[str, ...] = ()
+
+    @property
+    def begins_without(self) -> bool:
+        """Whether this is a new run without a party, of which all others have still to say so."""
+        return bool(self.without) and self.phase != "release" and not self.resume
 
     @property
     def lock(self) -> Lock:
@@ -111,7 +120,15 @@ class Permit:
             if mine != approved:
                 hint = "plan and propose the study again"
                 raise Divergence(f"the {name} here is not the one of the approved study", hint=hint)
+        self._check_without()
         self._check_phase()
+
+    def _check_without(self) -> None:
+        """Check that a new run can do without those it leaves out, and that an earlier one is without the same."""
+        if self.begins_without:
+            check_without(self.state.proposal, self.without)
+        elif (() if self.own_run is None else self.own_run.without) != self.without:
+            raise Divergence("the run is without other parties than all have agreed on")
 
     def _check_phase(self) -> None:
         """Check that this step of the study is due."""
@@ -126,6 +143,8 @@ class Permit:
             run = state.latest
             if self.resume and run is not None and run.run == self.run and not run.withheld_by:
                 return  # some parties came to its end, others did not
+            if run is not None and self.begins_without and self._counts_on_lost(run):
+                return
             if run is not None and state.status_of(run) in {"computed", "released", "withheld"}:
                 raise StudyClosed(
                     f"study {state.proposal.name} has its result: it is {state.status_of(run)}",
@@ -134,9 +153,13 @@ class Permit:
         elif not self.occurrence:
             raise SpecError("the study is run by its schedule", hint="mpcstats schedule next")
 
+    def _counts_on_lost(self, run: RunState) -> bool:
+        """Whether a result is sealed that cannot be opened, as a party of it is lost."""
+        return self.state.status_of(run) == "computed" and bool(set(self.without) - set(run.without))
+
     def _check_release(self) -> None:
         run, lock = self.own_run, self.lock
-        if run is None or set(run.computed) != set(lock.parties):
+        if run is None or not set(run.computed) >= set(parties_of(lock, run)):
             broke_off = run is not None and lock.release == "auto"
             raise NotApproved(
                 "there is no sealed result of this run at all parties",

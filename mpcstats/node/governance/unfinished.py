@@ -17,7 +17,7 @@ from mpcstats.node.governance.vault import Vault
 from mpcstats.node.ledger import ReleaseLedger
 from mpcstats.node.logs import Log
 from mpcstats.node.state.tables import RunRow
-from mpcstats.study.lifecycle import StudyState
+from mpcstats.study.lifecycle import StudyState, parties_of
 
 __all__ = ["KEPT_SECONDS", "Unfinished"]
 
@@ -103,10 +103,15 @@ class Unfinished:
         if run not in self._vault.runs() or self._finished(state, run):
             return
         known = state.runs.get(run)
-        over = bool(state.closed_because) and not (known and known.opened)
+        over = (bool(state.closed_because) and not (known and known.opened)) or self._left_out(state)
         now = time.time() if now is None else now
         if over or now - self._vault.last_used(run) > KEPT_SECONDS:
             self._forget(run, study, ledger)
+
+    def _left_out(self, state: StudyState) -> bool:
+        """Whether the others have come to the end of a run without this party, which they took for lost."""
+        without = [run for run in state.runs.values() if self._desk.party in run.without]
+        return any(state.status_of(run) in {"computed", "released"} for run in without)
 
     def _all(self, state: StudyState, occurrence: str) -> list[str]:
         """Runs of a study, or of one occurrence, that began here and did not end everywhere; the last one first."""
@@ -123,7 +128,7 @@ class Unfinished:
         if known is None:
             return False
         told = known.opened if state.proposal.lock.release == "auto" else known.computed
-        return bool(known.withheld_by) or set(told) >= set(state.proposal.lock.parties)
+        return bool(known.withheld_by) or set(told) >= set(parties_of(state.proposal.lock, known))
 
     def _forget(self, run: str, study: str, ledger: ReleaseLedger | None) -> None:
         detail = self._detail(run)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import grpc
@@ -240,19 +240,31 @@ class Verbs:
 
     # --- running ----------------------------------------------------------------------------------------------------
 
-    async def do_run(self, progress: Progress, study: str, resume: bool = False, afresh: bool = False) -> Answer:
+    async def do_run(
+        self,
+        progress: Progress,
+        study: str,
+        resume: bool = False,
+        afresh: bool = False,
+        without: Sequence[str] = (),
+    ) -> Answer:
         """Compute an approved study; its result stays sealed, or is opened where every party releases beforehand.
 
         A run that broke off is gone on with, if all parties can: `resume` wants that or nothing, `afresh` a new run.
+        `without` names parties that are lost for good and have no data: a new run, which all others must agree to.
         """
         if resume and afresh:
             raise SpecError("a run is resumed or begun afresh, not both")
+        if resume and without:
+            raise SpecError("a run without a party begins afresh: it cannot be resumed")
+        if isinstance(without, str) or not all(isinstance(name, str) for name in without):
+            raise SpecError("run: without is a list of names")
         await self._sync()
         state = await asyncio.to_thread(self._office.desk.study, study)
         state.require_approved()
         async with self._running:
             choice: Choice = "resume" if resume else "afresh" if afresh else "either"
-            await run_study(self._house, state, progress, choice=choice)
+            await run_study(self._house, state, progress, choice=choice, without=without)
         await self._sync()
         if state.proposal.lock.release != "auto":
             await self._open_when_released(state.id, progress)
@@ -300,15 +312,25 @@ class Verbs:
         run = state.latest
         if run is None or set(run.released_by) < set(state.proposal.lock.data_parties) or run.opened:
             return
+        if self._house.name in run.without:
+            return
         await self._open(study, run.run, progress)
 
     async def _open(self, study: str, run: str, progress: Progress) -> None:
         state = await asyncio.to_thread(self._office.desk.study, study)
+        without = state.runs[run].without
+        if self._house.name in without:
+            raise NotApproved(
+                f"run {run[:12]} was made without {self._house.name}, which the others took for lost",
+                hint="ask another party for the result's bundle",
+            )
         # asked here first: this node says why, another one only that
-        Permit(state, "release", run).check_request(state.proposal.lock.request, self._house.roster)
+        permit = Permit(state, "release", run, without=without)
+        permit.check_request(state.proposal.lock.request, self._house.roster)
         progress("all parties released the result: opening it")
         async with self._running:
-            errand = Errand(state.id, "release", sealed_run=run, occurrence=state.runs[run].occurrence)
+            occurrence = state.runs[run].occurrence
+            errand = Errand(state.id, "release", sealed_run=run, occurrence=occurrence, without=without)
             await coordinate(self._house, state.proposal.lock.request, progress, errand)
         await self._sync()
 
@@ -366,4 +388,5 @@ class Verbs:
             "waiting_for": waiting,
             "withheld_by": dict(run.withheld_by),
             "opened": list(run.opened),
+            "without": list(run.without),
         }
