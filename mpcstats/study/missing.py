@@ -14,7 +14,7 @@ from mpcstats.errors import PartyNeeded, SpecError
 from mpcstats.study.entries import Entry
 from mpcstats.study.lock import Lock, Proposal
 
-__all__ = ["agreed", "check_without", "in_order", "renounced"]
+__all__ = ["agreed", "can_do_without", "check_without", "in_order", "renounced"]
 
 
 def in_order(lock: Lock, names: Iterable[str]) -> tuple[str, ...]:
@@ -111,12 +111,13 @@ def _common(by_party: dict[str, set[tuple[str, ...]]], proposal: Proposal) -> tu
     # a party with data is never left out: all that can be agreed on was said by each of these
     for names in by_party.get(proposal.lock.data_parties[0], ()):
         others = [name for name in proposal.lock.parties if name not in names]
-        if names and all(by_party.get(name) == {names} for name in others) and _possible(proposal, names):
+        if names and all(by_party.get(name) == {names} for name in others) and can_do_without(proposal, names):
             return names
     return ()
 
 
-def _possible(proposal: Proposal, names: tuple[str, ...]) -> bool:
+def can_do_without(proposal: Proposal, names: tuple[str, ...]) -> bool:
+    """Whether `check_without` has nothing against it."""
     try:
         check_without(proposal, names)
     except (PartyNeeded, SpecError):

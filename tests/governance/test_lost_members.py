@@ -10,12 +10,23 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mpcstats.errors import Divergence, FrameRejected, PartyNeeded, SpecError, StudyClosed
+from mpcstats.errors import (
+    Divergence,
+    FrameRejected,
+    PartyNeeded,
+    PartyPresent,
+    PartyUnreachable,
+    SpecError,
+    StudyClosed,
+)
 from mpcstats.node.bundle_checks import Check, check_bundle, failures
 from mpcstats.node.config import PartyDirectory
-from mpcstats.node.governance.absence import hear, say
+from mpcstats.node.coordinator import _plainly
+from mpcstats.node.failures import for_peer, from_peer_failure
+from mpcstats.node.governance.absence import hear, present, say
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.permit import Permit
+from mpcstats.node.governance.verbs import _way_out
 from mpcstats.node.lineup import Lineup
 from mpcstats.node.participation import study_digest
 from mpcstats.node.roster import make_roster
@@ -139,7 +150,7 @@ def test_what_the_lost_party_says_and_the_order_of_arrival_change_nothing(scene:
         assert agreed([signed.entry for signed in order], scene.proposal) == {NEW: (LOST,)}
 
 
-def test_parties_with_data_and_too_few_members_are_needed(house: Four, tmp_path: Path) -> None:
+def test_parties_with_data_and_only_recipients_are_needed(house: Four) -> None:
     proposal = house.proposal()
     check_without(proposal, (LOST,))
     with pytest.raises(PartyNeeded, match=r"has data in study heart-count \(as have lakeside, westbay\)") as found:
@@ -271,6 +282,24 @@ def test_places_follow_from_the_roster_less_the_lost(tmp_path: Path) -> None:
         with pytest.raises(FrameRejected) as found:
             Lineup.asked(roster, names, "westbay", "lakeside")
         assert found.value.party == "lakeside"
+
+
+def test_who_reaches_a_lost_party_is_named() -> None:
+    """Over the wire only code and party travel; the one who reports is known from its connection."""
+    refusal = from_peer_failure(for_peer(present(LOST, "lakeside"), "lakeside"), "lakeside", ALL)
+    found = _plainly(refusal, "lakeside")
+    assert isinstance(found, PartyPresent)
+    assert (found.party, found.message) == (LOST, "answers lakeside: a party that is there is not left out")
+    other = from_peer_failure(for_peer(PartyNeeded("no", party=LOST), "lakeside"), "lakeside", ALL)
+    assert _plainly(other, "lakeside") is other
+
+
+def test_an_operator_whose_run_lost_a_party_hears_what_can_be_done(scene: Scene) -> None:
+    lost = _way_out(scene.state, PartyUnreachable("cannot be reached", party=LOST, hint="mpcstats party status DIR"))
+    assert lost.hint.endswith("if it is lost for good: mpcstats study run heart-count --without delta")
+    for party in ("westbay", None):
+        error = PartyUnreachable("cannot be reached", party=party)
+        assert _way_out(scene.state, error) is error
 
 
 def test_keys_differ_from_those_of_a_run_of_all(scene: Scene) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,11 @@ import pytest
 import structlog
 
 from mpcstats.errors import MpcStatsError, NotApproved, PartyNeeded, PartyPresent, PartyUnreachable, StudyClosed
-from mpcstats.node.audit import roster_keys
+from mpcstats.node.audit import AuditLog, roster_keys
 from mpcstats.node.bundle_checks import check_bundle, failures
 from mpcstats.node.config import PartyDirectory
 from mpcstats.node.server import open_office
+from mpcstats.node.state.database import Database
 from mpcstats.sdk.sandbox import PartyFiles, ProcessNetwork, make_party_directories
 from mpcstats.sdk.studies import save_result
 from mpcstats.stats.outcome import Outcome
@@ -117,14 +117,19 @@ def test_the_lost_party_sees_it_when_it_is_back(four: Four) -> None:
     four.released(study)
     four.back()
     shown = four.govern(LOST, "show", study=study)
+    study_id = shown["id"]
     assert [line["without"] for line in shown["runs"] if line["run"] == run] == [[LOST]]
     assert len(four.missing(LOST, study)) == 3
     with pytest.raises(NotApproved, match="was made without delta"):
         four.govern(LOST, "result", study=study)
     keys = roster_keys(four.network.roster)
     for name in ALL:
-        entries = [SignedEntry.model_validate(plain) for plain in chain(four, LOST, name)]
-        check_chain(entries, keys[name])
+        check_chain(chain(four, LOST, name), keys[name])
+        audit = log_of(four, name)
+        assert audit.verify({name: keys[name] for name in ALL}) > 0
+        noted = [record for record in audit.records() if record.event == "party-missing" and record.study == study_id]
+        assert len(noted) == 3
+        assert all(record.conditions["without"] == (LOST,) for record in noted)
     # the journal of the run that broke off goes with the next look at what is kept
     four.network[LOST].stop(60)
     four.start(LOST)
@@ -137,13 +142,18 @@ def test_the_lost_party_sees_it_when_it_is_back(four: Four) -> None:
     assert set(line["run"]["computed"]) == set(ALL)
 
 
-def chain(four: Four, at: str, party: str) -> list[dict]:
+def chain(four: Four, at: str, party: str) -> list[SignedEntry]:
     """All entries of a party as another one has them."""
     office = open_office(PartyDirectory(four.network.directories[at]), four.network.roster, structlog.get_logger())
     try:
-        return [json.loads(signed.model_dump_json()) for signed in office.desk.chain(party)]
+        return office.desk.chain(party)
     finally:
         office.desk.database.close()
+
+
+def log_of(four: Four, name: str) -> AuditLog:
+    directory = PartyDirectory(four.network.directories[name])
+    return AuditLog(Database(directory.state_url, name), "heart", name, directory.signing_key())
 
 
 def test_who_cannot_be_left_out(four: Four) -> None:

@@ -110,9 +110,14 @@ async def test_a_silent_party_is_not_waited_for_longer_than_said(five, monkeypat
 
     monkeypatch.setattr(absence, "_SECONDS", 0.2)
     monkeypatch.setattr(absence, "_PAUSE_SECONDS", 0.01)
-    listening = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(5), "127.0.0.1", 0)
+
+    async def silent(reader, writer):
+        await reader.read()
+        writer.close()
+
+    listening = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    async with running_parties(five) as parties:
+    async with listening, running_parties(five) as parties:
         network = parties[0].network
         network._roster = tuple(
             PinnedPeer(peer.index, peer.name, f"127.0.0.1:{port}", peer.certificate_pem) for peer in network._roster
@@ -120,4 +125,3 @@ async def test_a_silent_party_is_not_waited_for_longer_than_said(five, monkeypat
         started = time.monotonic()
         assert not await reaches(network, 2)
         assert time.monotonic() - started < 5
-    listening.close()

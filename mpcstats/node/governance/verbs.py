@@ -24,6 +24,7 @@ from mpcstats.node.terms import parse_terms
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.lifecycle import RunState, StudyState
 from mpcstats.study.lock import parse_proposal
+from mpcstats.study.missing import can_do_without
 from mpcstats.study.schedule import parse_schedule
 from mpcstats.study.spec import canonical_json
 from mpcstats.wire.node_pb2 import TermsRequest
@@ -264,7 +265,10 @@ class Verbs:
         state.require_approved()
         async with self._running:
             choice: Choice = "resume" if resume else "afresh" if afresh else "either"
-            await run_study(self._house, state, progress, choice=choice, without=without)
+            try:
+                await run_study(self._house, state, progress, choice=choice, without=without)
+            except PartyUnreachable as error:
+                raise _way_out(state, error) from None
         await self._sync()
         if state.proposal.lock.release != "auto":
             await self._open_when_released(state.id, progress)
@@ -390,3 +394,11 @@ class Verbs:
             "opened": list(run.opened),
             "without": list(run.without),
         }
+
+
+def _way_out(state: StudyState, error: PartyUnreachable) -> PartyUnreachable:
+    """The same error; of a party that the study can do without, with what can be done if it never comes back."""
+    if error.party is None or not can_do_without(state.proposal, (error.party,)):
+        return error
+    again = f"mpcstats study run {state.proposal.name} --without {error.party}"
+    return PartyUnreachable(error.message, party=error.party, hint=f"{error.hint}; if it is lost for good: {again}")
