@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from mpcstats.errors import (
     Divergence,
     FrameRejected,
+    LimitExceeded,
     PartyNeeded,
     PartyPresent,
     PartyUnreachable,
@@ -246,6 +248,20 @@ def test_a_party_says_it_of_new_runs_alone(scene: Scene) -> None:
     for run in (NEW, OLD):
         with pytest.raises(FrameRejected, match="id of an earlier one"):
             say(desk, scene.permit(run=run), NAMES[1])
+
+
+def test_nobody_fills_the_chain_of_another_with_runs_that_begin(scene: Scene) -> None:
+    desk: Desk = scene.desks[NAMES[0]]
+    for number in range(20):
+        say(desk, scene.permit(run=f"{number:032x}"), NAMES[1])
+    with pytest.raises(LimitExceeded, match="20 runs of this study") as found:
+        say(desk, scene.permit(), NAMES[1])
+    assert found.value.party == NAMES[1]
+    try:
+        scene.house.now = NOW + datetime.timedelta(days=1)
+        say(desk, scene.permit(), NAMES[1])
+    finally:
+        scene.house.now = NOW
 
 
 async def test_a_run_begins_when_all_have_said_it(scene: Scene) -> None:

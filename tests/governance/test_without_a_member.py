@@ -22,7 +22,7 @@ from mpcstats.study.entries import SignedEntry, check_chain
 from tests.governance.kit import NAMES, count_manifest, make_files, make_proposal, propose, truth
 from tests.governance.test_resuming import SPEC, START_SECONDS, Consortium, broken, eventually
 
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("governance")]
+pytestmark = pytest.mark.long
 LOST = "delta"
 ALL = (*NAMES, LOST)
 

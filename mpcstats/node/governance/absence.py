@@ -6,14 +6,16 @@ Nobody can leave out a party that lives: one other party that reaches it is enou
 from __future__ import annotations
 
 import asyncio
+import datetime
 
 import grpc
 
-from mpcstats.errors import FrameRejected, PartyNeeded, PartyPresent
+from mpcstats.errors import FrameRejected, LimitExceeded, PartyNeeded, PartyPresent
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.lineup import Lineup
+from mpcstats.study.canonical import parse_moment
 from mpcstats.study.lifecycle import StudyState
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.wire.node_pb2 import PingRequest
@@ -23,6 +25,8 @@ __all__ = ["hear", "reaches", "require_absent", "say"]
 
 _SECONDS = 8.0
 _ATTEMPTS, _PAUSE_SECONDS = 2, 0.5
+_MOST_A_DAY = 20
+_DAY = datetime.timedelta(days=1)
 _GONE = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
 
 
@@ -74,12 +78,20 @@ def say(desk: Desk, permit: Permit, coordinator: str) -> None:
     ------
     FrameRejected
         The run is not new.
+    LimitExceeded
+        So many began in a day: whoever asks for them does not fill this party's chain.
     """
     known = desk.study(permit.study).runs.get(permit.run)
     own = [signed.entry for signed in desk.entries_of(permit.study) if signed.entry.party == desk.party]
-    said = any(entry.action == "missing" and entry.body.get("run") == permit.run for entry in own)
+    earlier = [entry for entry in own if entry.action == "missing"]
+    said = any(entry.body.get("run") == permit.run for entry in earlier)
     if said or (known is not None and (known.computed or known.opened or known.without)):
         raise FrameRejected("asked for a new run with the id of an earlier one", party=coordinator)
+    today = sum(desk.now() - parse_moment(entry.time) < _DAY for entry in earlier)
+    if today >= _MOST_A_DAY:
+        raise LimitExceeded(
+            f"{today} runs of this study without a party began in 24 hours, which is the most", party=coordinator
+        )
     desk.write("missing", permit.study, {"run": permit.run, "without": list(permit.without)})
 
 
