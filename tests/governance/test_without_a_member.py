@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import structlog
+from typer.testing import CliRunner
 
+from mpcstats.cli.main import app
 from mpcstats.errors import MpcStatsError, NotApproved, PartyNeeded, PartyPresent, PartyUnreachable, StudyClosed
 from mpcstats.node.audit import AuditLog, roster_keys
 from mpcstats.node.bundle_checks import check_bundle, failures
@@ -51,6 +54,11 @@ class Four(Consortium):
         """What the parties have said about lost ones, as one of them knows it."""
         entries = [SignedEntry.model_validate(plain) for plain in self.govern(name, "entries", study=study)["entries"]]
         return [signed for signed in entries if signed.entry.action == "missing"]
+
+
+def command(four: Four, name: str, *arguments: str) -> Any:
+    """What somebody types at a party."""
+    return CliRunner().invoke(app, [*arguments, "--party", str(four.network.directories[name])])
 
 
 def counts(outcome: Outcome) -> dict[str, int]:
@@ -100,6 +108,8 @@ def test_the_others_finish_and_all_can_see_why(world: tuple[Four, Path], tmp_pat
     account = results[0].run
     assert (account["parties"], account["committee"], account["threshold"]) == ([*NAMES], [*NAMES], 1)
     assert set(account["certificate"]["signatures"]) == set(NAMES)
+    shown = command(four, "westbay", "study", "show", study).output
+    assert f"run {line['run']['run'][:12]} is without delta: lost, as all others signed" in shown
     said = four.missing("westbay", study)
     assert sorted(signed.entry.party for signed in said) == sorted(NAMES)
     assert all(signed.entry.body == {"run": line["run"]["run"], "without": [LOST]} for signed in said)
@@ -168,6 +178,8 @@ def test_who_cannot_be_left_out(four: Four) -> None:
         four.govern("northfield", "run", study=study, without=["epsilon"])
     with pytest.raises(MpcStatsError, match="cannot be resumed"):
         four.govern("northfield", "run", study=study, without=[LOST], resume=True)
+    refused = command(four, "northfield", "study", "run", study, "--without", LOST)
+    assert isinstance(refused.exception, PartyPresent)
     assert four.missing("northfield", study) == []
     assert four.govern("northfield", "run", study=study)["status"] == "computed"
 
