@@ -17,7 +17,7 @@ from mpcstats.version import __version__
 
 if TYPE_CHECKING:
     from mpcstats import errors
-    from mpcstats.node.datasource import Dataset
+    from mpcstats.node.records.source import Dataset
     from mpcstats.sdk.connected import connect
     from mpcstats.sdk.consortium import Consortium
     from mpcstats.sdk.local import local
@@ -28,7 +28,7 @@ __all__ = ["Consortium", "Dataset", "Policy", "__version__", "connect", "errors"
 
 _HOME = {
     "Consortium": "mpcstats.sdk.consortium",
-    "Dataset": "mpcstats.node.datasource",
+    "Dataset": "mpcstats.node.records.source",
     "Policy": "mpcstats.study.policy",
     "connect": "mpcstats.sdk.connected",
     "local": "mpcstats.sdk.local",

@@ -23,7 +23,7 @@ from typing import Any
 from bench_primitives import PRIMITIVES
 from bench_report import Report, machine, merged, text_table, write_markdown
 
-from mpcstats.node.identity import create_identity
+from mpcstats.node.identity.keys import create_identity
 
 SUITES = {
     "default": "every primitive at its own size, three parties",

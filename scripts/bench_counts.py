@@ -22,9 +22,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mpcstats.node import cells
-from mpcstats.node.cells import cell_counts
-from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.records import cells
+from mpcstats.node.records.cells import cell_counts
+from mpcstats.node.records.source import Dataset, load
 from mpcstats.study.dictionary import Dictionary, parse_dictionary
 
 SEED = 20241122

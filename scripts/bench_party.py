@@ -25,7 +25,7 @@ from bench_primitives import PRIMITIVES, Prepared
 from bench_probe import Probe
 
 from mpcstats.field import warm_up
-from mpcstats.node.identity import load_identity
+from mpcstats.node.identity.keys import load_identity
 from mpcstats.runtime import Session, agree_on_keys
 from mpcstats.sharing.committee import Committee, default_threshold
 from mpcstats.transport.callers import CallerCheck

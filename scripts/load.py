@@ -27,8 +27,8 @@ from typing import Any
 import grpc
 from reliability import write_section
 
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.identity import create_identity
+from mpcstats.node.identity.keys import create_identity
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.study.spec import canonical_json
 from mpcstats.testing.processes import PartyFiles, ProcessNetwork, make_party_directories

@@ -23,7 +23,7 @@ from reliability import write_section
 
 from mpcstats.cli.demo.pooled import Pooled
 from mpcstats.cli.demo.steps import Demonstration
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.connected import ConnectedConsortium
 from mpcstats.sdk.sandbox import ProcessNetwork, free_ports, make_party_directories
 from mpcstats.testing.proxy import ChaosNet, Weather, caller_by_process

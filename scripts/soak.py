@@ -21,7 +21,7 @@ from pathlib import Path
 
 from reliability import write_section
 
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.testing.faults import KINDS, Fault, FaultSchedule
 from mpcstats.testing.history import audit_problems
 from mpcstats.testing.lab import Lab

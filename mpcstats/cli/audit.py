@@ -29,7 +29,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show the last records: when, who, what, under which conditions."""
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import own_log
     from mpcstats.study.audit import records_to_json
 
@@ -45,7 +45,7 @@ def show(
 @app.command()
 def head(directory: Directory, as_json: AsJson = False) -> None:
     """Show the signed state of the log, and which parties co-signed it."""
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import own_log
 
     with own_log(PartyDirectory(directory)) as (log, _):
@@ -67,7 +67,7 @@ def verify(
 ) -> None:
     """Check every record, checkpoint and signature; with --peers what the other parties saw. Exit code 6: broken."""
     from mpcstats.errors import PartyUnreachable
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import compare_with_peers, own_log
 
     party = PartyDirectory(directory)
@@ -88,7 +88,7 @@ def verify(
 @app.command()
 def export(directory: Directory, form: Format = "csv", output: Output = None) -> None:
     """Print all records as a table or as JSON, after they were checked."""
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import own_log
 
     with own_log(PartyDirectory(directory)) as (log, keys):
@@ -103,7 +103,7 @@ def key(
     name: Annotated[str, typer.Option(help="The auditor's name: lower-case letters, digits, '-'.")],
 ) -> None:
     """Make an auditor's key. Its certificate goes to the operators: mpcstats party auditor add."""
-    from mpcstats.node.identity import create_identity, fingerprint_words
+    from mpcstats.node.identity.keys import create_identity, fingerprint_words
 
     pair = create_identity(folder, name)
     typer.echo(f"made the keys of {name} in {folder / 'keys'}")
@@ -123,7 +123,7 @@ def read(
     output: Output = None,
 ) -> None:
     """As an auditor: read a party's log from its node, check it, and print it."""
-    from mpcstats.node.roster import load_roster
+    from mpcstats.node.consortium.roster import load_roster
     from mpcstats.sdk.audit import read_as_auditor
 
     records, signed = read_as_auditor(folder, name, load_roster(roster), party)

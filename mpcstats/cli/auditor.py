@@ -24,9 +24,9 @@ def add(
     certificate: Annotated[Path, typer.Option(help="The auditor's certificate, from `mpcstats audit key`.")],
 ) -> None:
     """Pin an auditor's certificate; compare the words with the auditor first."""
-    from mpcstats.node.auditors import add_auditor
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.identity import fingerprint_words
+    from mpcstats.node.auditing.auditors import add_auditor
+    from mpcstats.node.identity.keys import fingerprint_words
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import own_log
 
     party = PartyDirectory(directory)
@@ -44,8 +44,8 @@ def add(
 @app.command()
 def remove(directory: Directory, name: Name) -> None:
     """Forget an auditor."""
-    from mpcstats.node.auditors import remove_auditor
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.auditing.auditors import remove_auditor
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.audit import own_log
 
     party = PartyDirectory(directory)
@@ -58,9 +58,9 @@ def remove(directory: Directory, name: Name) -> None:
 @app.command(name="list")
 def list_(directory: Directory) -> None:
     """Show the auditors with the words of their keys."""
-    from mpcstats.node.auditors import load_auditors
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.identity import fingerprint_words
+    from mpcstats.node.auditing.auditors import load_auditors
+    from mpcstats.node.identity.keys import fingerprint_words
+    from mpcstats.node.settings.config import PartyDirectory
 
     for name, pem in load_auditors(PartyDirectory(directory).path).items():
         typer.echo(f"{name:<20} {fingerprint_words(pem)}")

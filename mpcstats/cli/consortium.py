@@ -13,7 +13,7 @@ from mpcstats.cli.options import Party
 from mpcstats.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mpcstats.node.roster import Roster
+    from mpcstats.node.consortium.roster import Roster
 
 __all__ = ["app"]
 
@@ -35,7 +35,7 @@ def new(
     ] = None,
 ) -> None:
     """Put party cards together to a roster."""
-    from mpcstats.node.roster import load_card, make_roster
+    from mpcstats.node.consortium.roster import load_card, make_roster
 
     if output.exists():
         raise ConfigurationError(f"{output} exists", hint="choose another name with -o")
@@ -61,8 +61,8 @@ def change(
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write it.")] = Path("next.roster.toml"),
 ) -> None:
     """Make the next version of a roster: parties come, leave, or change their keys."""
-    from mpcstats.node.roster import load_card, load_roster
-    from mpcstats.node.succession import changed_roster, changes
+    from mpcstats.node.consortium.roster import load_card, load_roster
+    from mpcstats.node.consortium.succession import changed_roster, changes
 
     if output.exists():
         raise ConfigurationError(f"{output} exists", hint="choose another name with -o")
@@ -98,9 +98,9 @@ def join(
     ] = None,
 ) -> None:
     """Show all fingerprints, ask whether they were compared, sign the roster and copy it into the party's directory."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.joining import join_roster, review_roster
-    from mpcstats.node.roster import load_roster
+    from mpcstats.node.consortium.joining import join_roster, review_roster
+    from mpcstats.node.consortium.roster import load_roster
+    from mpcstats.node.settings.config import PartyDirectory
 
     directory = PartyDirectory(party)
     roster = load_roster(roster_file)
@@ -120,7 +120,7 @@ def join(
 @app.command()
 def status(party: Party, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show which parties are online with the same roster, as seen from this party's node."""
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.connect import NodeClient
 
     roster = PartyDirectory(party).roster()

@@ -54,8 +54,8 @@ def add(
     ] = None,
 ) -> None:
     """Register a data set in party.toml. With --from, the rows of a query are frozen into a snapshot."""
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.registry import NewDataset, add_dataset
+    from mpcstats.node.settings.config import PartyDirectory
 
     if csv is not None and parquet is not None:
         raise ConfigurationError("a data set has one table: --csv FILE or --parquet FILE")
@@ -87,8 +87,8 @@ def add(
 @app.command()
 def refresh(name: Name, party: Party) -> None:
     """Take a new snapshot of a data set that comes from a database."""
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.registry import refresh_dataset
+    from mpcstats.node.settings.config import PartyDirectory
 
     before, after = refresh_dataset(PartyDirectory(party), name)
     typer.echo(f"{after.source}: {after.rows:,} rows at {after.extracted}")
@@ -113,9 +113,9 @@ def describe(
     """Draft the data dictionary from the table, for people to complete. No value of a few people gets into it."""
     from dataclasses import replace
 
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.describe import LEAST_PEOPLE, draft_dictionary
-    from mpcstats.node.datasource import load
+    from mpcstats.node.records.source import load
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.node.site import source_of
 
     directory = PartyDirectory(party)
@@ -148,9 +148,9 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Check columns, types, ranges, codes, ids and genotypes against the dictionary. Exit code 1 with problems."""
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.check import check_dataset
     from mpcstats.node.datasets.registry import note_check
+    from mpcstats.node.settings.config import PartyDirectory
 
     directory = PartyDirectory(party)
     report = check_dataset(directory, name, against)
@@ -170,8 +170,8 @@ def check(
 @app.command()
 def publish(name: Name, party: Party, as_json: AsJson = False) -> None:
     """Record the dictionary's version as the published one, and show what the others get to see. No counts."""
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.registry import publish_dataset
+    from mpcstats.node.settings.config import PartyDirectory
 
     dictionary, digest = publish_dataset(PartyDirectory(party), name)
     if as_json:
@@ -189,8 +189,8 @@ def publish(name: Name, party: Party, as_json: AsJson = False) -> None:
 @app.command(name="list")
 def show_list(party: Party, as_json: AsJson = False) -> None:
     """List the data sets, and how far each is: registered, checked, published."""
-    from mpcstats.node.config import PartyDirectory
     from mpcstats.node.datasets.registry import list_datasets
+    from mpcstats.node.settings.config import PartyDirectory
 
     rows = list_datasets(PartyDirectory(party))
     if as_json:

@@ -20,8 +20,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def show(directory: Directory, as_json: AsJson = False) -> None:
     """List the releases that new counts are compared with; without anybody in them."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.ledger_care import ledger_lines
+    from mpcstats.node.ledger.care import ledger_lines
+    from mpcstats.node.settings.config import PartyDirectory
 
     lines = ledger_lines(PartyDirectory(directory))
     if as_json:
@@ -38,8 +38,8 @@ def show(directory: Directory, as_json: AsJson = False) -> None:
 @app.command()
 def prune(directory: Directory, as_json: AsJson = False) -> None:
     """Delete who was in releases of tables that are gone. The releases stay; no other deletion is safe."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.ledger_care import prune_ledger
+    from mpcstats.node.ledger.care import prune_ledger
+    from mpcstats.node.settings.config import PartyDirectory
 
     found = prune_ledger(PartyDirectory(directory))
     if as_json:

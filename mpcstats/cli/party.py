@@ -37,7 +37,7 @@ def init(
     dpo: Annotated[str, typer.Option(help="For the card: the data protection officer.")] = "",
 ) -> None:
     """Make a key, a certificate and first configuration files. Without --name: the keys for an existing party.toml."""
-    from mpcstats.node.setup import create_keys, create_party
+    from mpcstats.node.settings.setup import create_keys, create_party
 
     if name is None:
         words = create_keys(directory)
@@ -60,7 +60,7 @@ def init(
 @app.command()
 def card(directory: Directory) -> None:
     """Print the party's card: name, address, certificate. It is public."""
-    from mpcstats.node.setup import make_card
+    from mpcstats.node.settings.setup import make_card
 
     typer.echo(make_card(directory).to_toml(), nl=False)
 
@@ -68,7 +68,7 @@ def card(directory: Directory) -> None:
 @app.command()
 def config(directory: Directory, as_json: AsJson = False) -> None:
     """Show every setting of party.toml that is in force, and where its value comes from."""
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
 
     rows = [(setting, shown(value), origin) for setting, value, origin in PartyDirectory(directory).settings()]
     if as_json:
@@ -93,8 +93,8 @@ def shown(value: object) -> str:
 @app.command()
 def rotate(directory: Directory) -> None:
     """Make new keys and print their card, signed by the old key. They come into use with the roster that lists them."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.joining import new_keys
+    from mpcstats.node.consortium.joining import new_keys
+    from mpcstats.node.settings.config import PartyDirectory
 
     typer.echo(new_keys(PartyDirectory(directory)).to_toml(), nl=False)
 
@@ -126,7 +126,7 @@ def stop(
     wait_seconds: Annotated[float, typer.Option("--wait", help="Seconds to wait for the current run.")] = 90.0,
 ) -> None:
     """Stop the node; the current run may finish."""
-    from mpcstats.node.lockfile import lock_holder
+    from mpcstats.node.identity.lockfile import lock_holder
     from mpcstats.sdk.connect import NodeClient
 
     client = NodeClient(directory)
@@ -172,8 +172,8 @@ def show_log(
     as_json: AsJson = False,
 ) -> None:
     """List the runs of this party that are in its logs, or show the events of one."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.run_logs import list_run_logs, read_run_log
+    from mpcstats.node.observing.run_logs import list_run_logs, read_run_log
+    from mpcstats.node.settings.config import PartyDirectory
 
     folder = PartyDirectory(directory).run_logs
     if not run:

@@ -26,8 +26,8 @@ def passphrase(
 ) -> None:
     """Set, change or remove the passphrase of the party's keys. Stop the node first."""
     from mpcstats.node.governance.people import private_file
-    from mpcstats.node.passphrase import find_passphrase, is_protected, read_passphrase_file
-    from mpcstats.node.protection import change_passphrase, change_person_passphrase
+    from mpcstats.node.identity.passphrase import find_passphrase, is_protected, read_passphrase_file
+    from mpcstats.node.identity.protection import change_passphrase, change_person_passphrase
 
     path = directory / "keys" / "node.key" if person is None else private_file(directory, person)
     old = None

@@ -27,7 +27,7 @@ def show(party: Party, dataset: Dataset = "", as_json: AsJson = False) -> None:
     """Show the policy in force, preset and own values together."""
     from dataclasses import asdict
 
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
 
     policy = PartyDirectory(party).policy(dataset or None)
     if policy is None:
@@ -82,8 +82,8 @@ def use(
     yes: Annotated[bool, typer.Option("--yes", help="Replace the policy that is there.")] = False,
 ) -> None:
     """Write policy.toml (of one data set: policy.NAME.toml) from a preset and own values."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.policy_file import write_policy
+    from mpcstats.node.settings.config import PartyDirectory
+    from mpcstats.node.settings.policy_file import write_policy
 
     directory = PartyDirectory(party)
     if dataset and dataset not in directory.config.datasets:

@@ -41,7 +41,7 @@ def create(
     """Write a schedule into a study, before it is planned and proposed: every party approves it with the study."""
     import datetime
 
-    from mpcstats.node.schedule_file import study_file, write_schedule
+    from mpcstats.node.schedules.file import study_file, write_schedule
 
     schedule = write_schedule(
         study,
@@ -103,7 +103,7 @@ def next_runs(
     """Show when a schedule is due next; of a study.toml without a node."""
     import datetime
 
-    from mpcstats.node.schedule_file import study_schedule
+    from mpcstats.node.schedules.file import study_schedule
     from mpcstats.study.schedule import parse_schedule
 
     if Path(name).exists():

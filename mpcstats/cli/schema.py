@@ -35,8 +35,8 @@ def schema(kind: Annotated[Kind, typer.Argument(help="Of which file.")]) -> None
 
 def text_of(kind: str) -> str:
     """The text of docs/schemas/KIND.schema.json."""
-    from mpcstats.node.config import PartyConfig
-    from mpcstats.node.roster import Card, Roster
+    from mpcstats.node.consortium.roster import Card, Roster
+    from mpcstats.node.settings.config import PartyConfig
     from mpcstats.study.dictionary import Dictionary
     from mpcstats.study.files.schema import schema_text
     from mpcstats.study.files.study import Study

@@ -52,7 +52,7 @@ def make(
 
     Where lists differ in ids, order of alleles or strand, the first one wins.
     """
-    from mpcstats.node.study_list import make_study_list, read_list, write_study_list
+    from mpcstats.node.genotypes.study_list import make_study_list, read_list, write_study_list
     from mpcstats.study.variants import variant_digest
 
     if out.exists():
@@ -78,9 +78,9 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Report how a party's genotypes map on the study list of its data set. Nothing leaves this machine."""
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.datasource import Dataset, load_genotypes
     from mpcstats.node.genotypes.harmonised import HarmonisedGenotypes
+    from mpcstats.node.records.source import Dataset, load_genotypes
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.study.variants import variant_digest
 
     party = PartyDirectory(directory)

@@ -22,9 +22,9 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check every file, signature, approval and proof of a result bundle. Needs no network. Exit code 6: it fails."""
-    from mpcstats.node.bundle_checks import check_bundle, failures
-    from mpcstats.node.bundle_zip import LARGEST
-    from mpcstats.node.roster import past_roster
+    from mpcstats.node.bundles.archive import LARGEST
+    from mpcstats.node.bundles.checks import check_bundle, failures
+    from mpcstats.node.consortium.roster import past_roster
 
     try:
         size = bundle.stat().st_size

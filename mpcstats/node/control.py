@@ -17,13 +17,13 @@ from typing import Any
 import grpc
 
 from mpcstats.errors import Divergence, FrameRejected, MpcStatsError, PartyUnreachable, SpecError
-from mpcstats.node.coordinator import ECHO_SECONDS, coordinate
+from mpcstats.node.consortium.ping import MAX_PAYLOAD, PingDesk
 from mpcstats.node.failures import for_operator, for_peer, from_peer_failure
 from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entries
 from mpcstats.node.governance.verbs import Verbs
-from mpcstats.node.participation import House, Participation
-from mpcstats.node.peer_watch import PeerWatch
-from mpcstats.node.ping import MAX_PAYLOAD, PingDesk
+from mpcstats.node.observing.peers import PeerWatch
+from mpcstats.node.runs.coordinator import ECHO_SECONDS, coordinate
+from mpcstats.node.runs.participation import House, Participation
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec

@@ -18,33 +18,33 @@ from pathlib import Path
 import grpc
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.alone import check_alone, tell_double
-from mpcstats.node.auditing import Auditing
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.auditing.node import Auditing
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.control import ControlService, PeerService
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.notices import EntryNotices
 from mpcstats.node.governance.office import Office
-from mpcstats.node.jobs import Jobs
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.lockfile import hold_lock
-from mpcstats.node.logs import Log, close_log, open_log, open_terminal
+from mpcstats.node.identity.alone import check_alone, tell_double
+from mpcstats.node.identity.lockfile import hold_lock
+from mpcstats.node.ledger.releases import ReleaseLedger
 from mpcstats.node.memory import give_memory_back, keep_slim
-from mpcstats.node.meter import Meter
-from mpcstats.node.notify import Notifier, key_expiring, run_notifier
-from mpcstats.node.notify_delivery import Delivery
-from mpcstats.node.observing import Observing
-from mpcstats.node.participation import House
+from mpcstats.node.notices.delivery import Delivery
+from mpcstats.node.notices.queue import Notifier, key_expiring, run_notifier
+from mpcstats.node.observing.logs import Log, close_log, open_log, open_terminal
+from mpcstats.node.observing.meter import Meter
+from mpcstats.node.observing.node import Observing
+from mpcstats.node.observing.run_logs import RunLogs
+from mpcstats.node.observing.stderr import watch_stderr
+from mpcstats.node.observing.vitals import Vitals
 from mpcstats.node.process import forbid_dumps, tell_supervisor
-from mpcstats.node.roster import Roster
-from mpcstats.node.run_logs import RunLogs
-from mpcstats.node.scheduled_runs import schedule_engine
-from mpcstats.node.schedules import run_schedules
+from mpcstats.node.runs.jobs import Jobs
+from mpcstats.node.runs.participation import House
+from mpcstats.node.schedules.engine import run_schedules
+from mpcstats.node.schedules.runs import schedule_engine
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.site import Site
 from mpcstats.node.state.database import Database
-from mpcstats.node.stderr_watch import watch_stderr
-from mpcstats.node.vitals import Vitals
 from mpcstats.transport.network import PeerNetwork
 from mpcstats.transport.tls import fingerprint, server_credentials, server_options
 from mpcstats.version import __version__
@@ -161,7 +161,7 @@ def _house(
     directory: PartyDirectory, roster: Roster, network: PeerNetwork, log: Log, meter: Meter
 ) -> tuple[House, Office, Auditing]:
     """What all runs of the node share."""
-    from mpcstats.node.execution import execute
+    from mpcstats.node.runs.execution import execute
 
     config, scratch = directory.config, directory.state / "interrupted"
     forget_old(scratch)

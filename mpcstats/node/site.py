@@ -13,16 +13,16 @@ import numpy as np
 import pandas as pd
 
 from mpcstats.errors import NotPermitted, SpecError
-from mpcstats.node.config import DatasetConfig, PartyDirectory
-from mpcstats.node.datasource import Dataset, load, load_genotypes
+from mpcstats.node.auditing.snapshots import commitment, snapshot_salt
+from mpcstats.node.genotypes.study_list import read_study_list
 from mpcstats.node.governance.permit import check_unapproved
-from mpcstats.node.ledger import Snapshot
-from mpcstats.node.limits import Limits, check
+from mpcstats.node.ledger.releases import Snapshot
 from mpcstats.node.memory import trim
-from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.preparation import Preparation, people_of, prepare_with_report
-from mpcstats.node.snapshots import commitment, snapshot_salt
-from mpcstats.node.study_list import read_study_list
+from mpcstats.node.records.preparation import Preparation, people_of, prepare_with_report
+from mpcstats.node.records.source import Dataset, load, load_genotypes
+from mpcstats.node.runs.plan_codec import plan_to_plain
+from mpcstats.node.settings.config import DatasetConfig, PartyDirectory
+from mpcstats.node.settings.limits import Limits, check
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.study.analyses import analysis_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
@@ -46,7 +46,7 @@ class Prepared:
     people: Callable[[], Snapshot] | None = None
     """See `mpcstats.node.preparation.people_of`."""
     commitment: Callable[[], bytes] | None = None
-    """See `mpcstats.node.snapshots`."""
+    """See `mpcstats.node.auditing.snapshots`."""
 
 
 class Site:

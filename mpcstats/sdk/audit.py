@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import AuditBroken, FrameRejected, MpcStatsError, PartyUnreachable, PeerRefused
-from mpcstats.node.audit import AuditLog, known_keys, roster_keys
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.identity import load_identity
-from mpcstats.node.roster import Roster
+from mpcstats.node.auditing.log import AuditLog, known_keys, roster_keys
+from mpcstats.node.consortium.roster import Roster
+from mpcstats.node.identity.keys import load_identity
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.audit import AuditRecord, Keys, SignedCheckpoint, verify_log
 
 __all__ = ["compare_with_peers", "own_log", "read_as_auditor"]
@@ -49,7 +49,7 @@ def compare_with_peers(directory: PartyDirectory) -> dict[str, MpcStatsError | N
 
 
 async def _compare(directory: PartyDirectory) -> dict[str, MpcStatsError | None]:
-    from mpcstats.node.audit_exchange import exchange_heads
+    from mpcstats.node.auditing.exchange import exchange_heads
     from mpcstats.transport.network import PeerNetwork
     from mpcstats.wire.audit_pb2_grpc import WitnessStub
 
@@ -89,7 +89,7 @@ def read_as_auditor(folder: Path, name: str, roster: Roster, party: str) -> tupl
     """
     import grpc
 
-    from mpcstats.node.audit_exchange import parse_checkpoint
+    from mpcstats.node.auditing.exchange import parse_checkpoint
     from mpcstats.transport.tls import dial_options, peer_credentials
     from mpcstats.wire.audit_pb2 import ReadRequest
     from mpcstats.wire.audit_pb2_grpc import AuditStub

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mpcstats.errors import SpecError
-from mpcstats.node.bundle import BundleParts, make_bundle
-from mpcstats.node.roster import Roster
+from mpcstats.node.bundles.parts import BundleParts, make_bundle
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.sdk.plots.style import png_bytes
 from mpcstats.sdk.report import Section, write_report
 from mpcstats.sdk.results import wrap

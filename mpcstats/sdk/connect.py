@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import FrameRejected, MpcStatsError, PartyUnreachable
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.roster import address_parts
+from mpcstats.node.consortium.roster import address_parts
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.spec import AnalysisSpec, canonical_json

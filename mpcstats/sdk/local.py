@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from mpcstats.errors import DataError, MpcStatsError, SpecError
-from mpcstats.node.datasource import Dataset, Records, load
-from mpcstats.node.execution import execute
-from mpcstats.node.ledger import ReleaseLedger, Snapshot
-from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.preparation import people_of, prepare_with_report
+from mpcstats.node.ledger.releases import ReleaseLedger, Snapshot
+from mpcstats.node.records.preparation import people_of, prepare_with_report
+from mpcstats.node.records.source import Dataset, Records, load
+from mpcstats.node.runs.execution import execute
+from mpcstats.node.runs.plan_codec import plan_to_plain
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.sharing.committee import Committee, default_committee, default_threshold
 from mpcstats.stats.contributions import Contribution, Plan

@@ -19,10 +19,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from mpcstats.errors import ConfigurationError, DeadlineExceeded
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.joining import join_roster
-from mpcstats.node.roster import Roster, make_roster
-from mpcstats.node.setup import create_keys, create_party, make_card
+from mpcstats.node.consortium.joining import join_roster
+from mpcstats.node.consortium.roster import Roster, make_roster
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_keys, create_party, make_card
 from mpcstats.sdk.connect import NodeClient
 
 __all__ = ["NodeProcess", "PartyFiles", "ProcessNetwork", "free_ports", "make_party_directories"]

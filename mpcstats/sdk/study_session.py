@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mpcstats.errors import NotApproved, SpecError, StudyClosed
-from mpcstats.node.drafts import Draft
+from mpcstats.node.planning.drafts import Draft
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.stats.outcome import Outcome

@@ -12,8 +12,8 @@ of unknown is unknown. Arithmetic on a missing value, and division by zero, give
 Where a text meets a date it is one, 'YYYY-MM-DD'. The difference of two dates is a number of days; a date and a number
 of days, added or taken off, make a date. There is no today: a filter means the same whenever it runs.
 
-Sites evaluate filters with DuckDB (`mpcstats.node.queries`); `evaluate_filter` here is the slow twin that says what is
-right.
+Sites evaluate filters with DuckDB (`mpcstats.node.records.queries`); `evaluate_filter` here is the slow twin that says
+what is right.
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ class ChaosChannel(GrpcChannel):
 
 
 def _prepare(directory: Path) -> None:
-    from mpcstats.node import execution
+    from mpcstats.node.runs import execution
     from mpcstats.transport import network
 
     ChaosChannel.directory = directory

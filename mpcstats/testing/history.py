@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mpcstats.errors import MpcStatsError
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.audit import compare_with_peers, own_log
 from mpcstats.transport.journaled import FIRST_STEP, LAST_STEP
 

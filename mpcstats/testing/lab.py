@@ -187,6 +187,6 @@ class Lab:
 
 
 def _port(directory: Path) -> int:
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
 
     return int(PartyDirectory(directory).config.network.listen.rpartition(":")[2])

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import MpcStatsError, TransportError
-from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.locking import make_lock
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.runtime.manifest import Manifest, ManifestEntry
 from mpcstats.sdk.sandbox import PartyFiles
 from mpcstats.stats.outcome import Outcome

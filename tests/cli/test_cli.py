@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app, main
 from mpcstats.errors import ConfigurationError, MpcStatsError, SpecError
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.analyses import ANALYSES
 from mpcstats.study.analyses.association import GwasSpec
 from mpcstats.study.analyses.counts import CountSpec

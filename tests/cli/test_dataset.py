@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError, DataError, SpecError
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.setup import create_party
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party
 from mpcstats.node.site import Site
 from mpcstats.stats.contributions import Plan
 from mpcstats.study.analyses import parse_spec

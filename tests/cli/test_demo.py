@@ -11,7 +11,7 @@ import pytest
 
 from mpcstats.cli.demo.command import NAMES, demo
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.lockfile import hold_lock, lock_holder
+from mpcstats.node.identity.lockfile import hold_lock, lock_holder
 
 COMMAND = [sys.executable, "-m", "mpcstats.cli.main", "demo", "--out"]
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "COLUMNS"}

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import ConfigurationError, SpecError
-from mpcstats.node.occurrence_book import OccurrenceBook, ResultFolder, Verdict
-from mpcstats.node.schedule_answers import history_answer, schedule_line
+from mpcstats.node.schedules.answers import history_answer, schedule_line
+from mpcstats.node.schedules.book import OccurrenceBook, ResultFolder, Verdict
 from mpcstats.node.state.database import Database
 from mpcstats.sdk.schedule_history import ScheduleHistory
 from mpcstats.stats.outcome import Outcome

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from mpcstats.cli.main import app
 from mpcstats.cli.schema import KINDS, text_of
 from mpcstats.errors import MpcStatsError
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.drafts import Draft
+from mpcstats.node.planning.drafts import Draft
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.site import Site
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.sandbox import make_party_directories

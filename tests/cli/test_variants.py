@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError, DataError
-from mpcstats.node.setup import create_party
+from mpcstats.node.settings.setup import create_party
 
 DATA = Path(__file__).parents[1] / "data"
 

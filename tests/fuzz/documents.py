@@ -12,16 +12,16 @@ from typing import Any
 
 import pandas as pd
 
-from mpcstats.node.auditors import load_auditors
-from mpcstats.node.bundle import INDEX, BundleIndex, field_digests, pretty_json
-from mpcstats.node.bundle_checks import check_bundle
-from mpcstats.node.bundle_zip import compare_zip, read_zip, write_zip
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.auditing.auditors import load_auditors
+from mpcstats.node.bundles.archive import compare_zip, read_zip, write_zip
+from mpcstats.node.bundles.checks import check_bundle
+from mpcstats.node.bundles.parts import INDEX, BundleIndex, field_digests, pretty_json
+from mpcstats.node.consortium.roster import load_card, load_roster, past_roster
 from mpcstats.node.governance.people import SignedStatement, person_key, person_public
-from mpcstats.node.identity import load_certificate, signing_public
-from mpcstats.node.mapping import load_mapping
-from mpcstats.node.roster import load_card, load_roster, past_roster
-from mpcstats.node.schedule_file import study_schedule, write_schedule
+from mpcstats.node.identity.keys import load_certificate, signing_public
+from mpcstats.node.records.mapping import load_mapping
+from mpcstats.node.schedules.file import study_schedule, write_schedule
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.canonical import canonical_bytes, normalised, parse_moment
 from mpcstats.study.design import design_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary, parse_dictionary

@@ -6,11 +6,11 @@ import functools
 
 import numpy as np
 
-from mpcstats.node.datasource import Dataset, load
 from mpcstats.node.genotypes import open_genotypes
-from mpcstats.node.journal import FileJournal
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.study_list import read_study_list
+from mpcstats.node.genotypes.study_list import read_study_list
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.records.source import Dataset, load
+from mpcstats.node.runs.journal import FileJournal
 from tests.fuzz.documents import folder, on_disk
 from tests.fuzz.target import CORPUS, Target
 

@@ -16,18 +16,18 @@ from google.protobuf.message import DecodeError
 
 from mpcstats.errors import FrameRejected, MpcStatsError
 from mpcstats.field.prime import M61, M127
-from mpcstats.node.audit_exchange import parse_checkpoint
-from mpcstats.node.certify import _parsed as parse_evidence
+from mpcstats.node.auditing.certify import _parsed as parse_evidence
+from mpcstats.node.auditing.exchange import parse_checkpoint
+from mpcstats.node.consortium.roster import past_roster
+from mpcstats.node.consortium.terms import parse_terms
 from mpcstats.node.failures import from_operator_failure, from_peer_failure
 from mpcstats.node.governance.courier import parse_heads, take_entries
 from mpcstats.node.governance.desk import Desk
-from mpcstats.node.ledger_check import _merged as merge_told
-from mpcstats.node.ledger_check import _parsed as parse_told
-from mpcstats.node.participation import rules_from_json
-from mpcstats.node.plan_codec import plan_from_json
-from mpcstats.node.roster import past_roster
+from mpcstats.node.ledger.check import _merged as merge_told
+from mpcstats.node.ledger.check import _parsed as parse_told
+from mpcstats.node.runs.participation import rules_from_json
+from mpcstats.node.runs.plan_codec import plan_from_json
 from mpcstats.node.state.database import Database
-from mpcstats.node.terms import parse_terms
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.sdk.audit import _checked as check_audit_lines
 from mpcstats.stats.outcome_codec import outcome_from_bytes

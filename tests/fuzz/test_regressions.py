@@ -15,12 +15,12 @@ from typing import Any
 import pytest
 
 from mpcstats.errors import ConfigurationError, DataError, FrameRejected, MpcStatsError, SpecError
-from mpcstats.node.bundle_checks import check_bundle, failures
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.bundles.checks import check_bundle, failures
 from mpcstats.node.genotypes import open_genotypes
 from mpcstats.node.governance.courier import take_entries
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.ledger_check import _parsed as parse_told
+from mpcstats.node.ledger.check import _parsed as parse_told
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.canonical import canonical_bytes, parse_moment
 from mpcstats.study.files.positions import line_of

@@ -13,16 +13,16 @@ from typing import Any
 
 import pandas as pd
 
-from mpcstats.node.audit import AuditLog, roster_keys
-from mpcstats.node.bundle import INDEX, BundleIndex, BundleParts, field_digests, make_bundle, pretty_json
-from mpcstats.node.bundle_zip import read_zip, write_zip
-from mpcstats.node.certify import Certifying
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.auditing.certify import Certifying
+from mpcstats.node.auditing.log import AuditLog, roster_keys
+from mpcstats.node.auditing.snapshots import commitment
+from mpcstats.node.bundles.archive import read_zip, write_zip
+from mpcstats.node.bundles.parts import INDEX, BundleIndex, BundleParts, field_digests, make_bundle, pretty_json
+from mpcstats.node.consortium.roster import Roster, make_roster
 from mpcstats.node.governance.permit import software
-from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.roster import Roster, make_roster
-from mpcstats.node.setup import create_party, make_card
-from mpcstats.node.snapshots import commitment
+from mpcstats.node.runs.plan_codec import plan_to_plain
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party, make_card
 from mpcstats.node.state.database import Database
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.counts import CountSpec

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from mpcstats.node import server
-from mpcstats.node.journal import FileJournal
+from mpcstats.node.runs.journal import FileJournal
 from mpcstats.transport.journaled import JournaledChannel
 
 GRACE_SECONDS = 1.5

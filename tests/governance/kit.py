@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.locking import make_lock
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.runtime.manifest import Manifest, ManifestEntry
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.sdk.sandbox import PartyFiles

@@ -27,11 +27,11 @@ from mpcstats.errors import (
     SignatureInvalid,
     SpecError,
 )
-from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.courier import take_entries
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import person_key, person_public
-from mpcstats.node.identity import create_identity
+from mpcstats.node.identity.keys import create_identity
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.database import Database
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses import parse_spec
@@ -215,7 +215,7 @@ def test_nobody_gives_rights_to_oneself(network, clients) -> None:
 
 
 def test_settings_from_the_environment_are_values(tmp_path, monkeypatch) -> None:
-    from mpcstats.node.setup import create_party
+    from mpcstats.node.settings.setup import create_party
 
     create_party(tmp_path / "p", name="westbay", listen="127.0.0.1:4710", advertise="127.0.0.1:4710")
     for name, value in {

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import AuditBroken, PeerRefused
-from mpcstats.node.audit import roster_keys
-from mpcstats.node.auditors import load_auditors
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.identity import load_identity
+from mpcstats.node.auditing.auditors import load_auditors
+from mpcstats.node.auditing.log import roster_keys
+from mpcstats.node.identity.keys import load_identity
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.database import Database
 from mpcstats.sdk.audit import own_log, read_as_auditor
 from mpcstats.stats.outcome import Outcome

@@ -17,16 +17,16 @@ import pytest
 import structlog
 
 from mpcstats.errors import PartyPresent, PartyUnreachable
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.control import PeerService
 from mpcstats.node.governance import absence
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.locking import make_lock
 from mpcstats.node.governance.verbs import Verbs
-from mpcstats.node.meter import Meter
-from mpcstats.node.participation import House
-from mpcstats.node.roster import Roster
+from mpcstats.node.observing.meter import Meter
+from mpcstats.node.runs.participation import House
 from mpcstats.node.server import _house
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.sandbox import PartyFiles, make_party_directories
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec

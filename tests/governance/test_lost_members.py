@@ -21,18 +21,18 @@ from mpcstats.errors import (
     SpecError,
     StudyClosed,
 )
-from mpcstats.node.bundle_checks import Check, check_bundle, failures
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.coordinator import _plainly
+from mpcstats.node.bundles.checks import Check, check_bundle, failures
+from mpcstats.node.consortium.roster import make_roster
 from mpcstats.node.failures import for_peer, from_peer_failure
 from mpcstats.node.governance.absence import hear, present, say
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.governance.verbs import _way_out
-from mpcstats.node.lineup import Lineup
-from mpcstats.node.participation import study_digest
-from mpcstats.node.roster import make_roster
-from mpcstats.node.setup import create_party, make_card
+from mpcstats.node.runs.coordinator import _plainly
+from mpcstats.node.runs.lineup import Lineup
+from mpcstats.node.runs.participation import study_digest
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party, make_card
 from mpcstats.study.entries import SignedEntry
 from mpcstats.study.lifecycle import StudyState, state_of
 from mpcstats.study.missing import agreed, check_without

@@ -11,9 +11,9 @@ import pytest
 from mpcstats.errors import LimitExceeded
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
-from mpcstats.node.limits import Limits
+from mpcstats.node.observing.vitals import Vitals
+from mpcstats.node.settings.limits import Limits
 from mpcstats.node.state.database import Database
-from mpcstats.node.vitals import Vitals
 from mpcstats.study.entries import SignedEntry
 from mpcstats.wire.node_pb2 import Entries
 from tests.governance.kit import NAMES

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from mpcstats.node.config import StorageConfig
 from mpcstats.node.governance.office import Office
+from mpcstats.node.settings.config import StorageConfig
 from mpcstats.study.canonical import moment
 from mpcstats.study.lifecycle import RunState
 

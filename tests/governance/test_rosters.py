@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from mpcstats.errors import ConfigurationError, FrameRejected
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.joining import join_roster, joined, new_keys, review_roster
+from mpcstats.node.consortium.roster import load_roster, make_roster
+from mpcstats.node.consortium.succession import changed_roster, changes, vouched
 from mpcstats.node.governance.desk import Desk
-from mpcstats.node.joining import join_roster, joined, new_keys, review_roster
-from mpcstats.node.roster import load_roster, make_roster
-from mpcstats.node.setup import create_party, make_card
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party, make_card
 from mpcstats.node.state.database import Database
-from mpcstats.node.succession import changed_roster, changes, vouched
 
 NAMES = ("alpha", "beta", "gamma")
 

@@ -23,12 +23,12 @@ from mpcstats.errors import (
     SpecError,
     StudyClosed,
 )
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.roster import Roster, make_roster
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.locking import make_lock
 from mpcstats.node.governance.permit import Permit, check_unapproved
-from mpcstats.node.roster import Roster, make_roster
-from mpcstats.node.setup import create_party, make_card
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party, make_card
 from mpcstats.node.state.database import Database
 from mpcstats.study.analyses.counts import CountSpec
 from mpcstats.study.entries import SignedEntry

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import BundleInvalid
-from mpcstats.node.bundle import INDEX, make_bundle, parse_document, pretty_json
-from mpcstats.node.bundle_checks import Check, check_bundle, failures
-from mpcstats.node.bundle_zip import compare_zip, read_zip, write_zip
+from mpcstats.node.bundles.archive import compare_zip, read_zip, write_zip
+from mpcstats.node.bundles.checks import Check, check_bundle, failures
+from mpcstats.node.bundles.parts import INDEX, make_bundle, parse_document, pretty_json
 from mpcstats.study.audit import NO_HASH, next_record, record_leaf
 from mpcstats.study.certificate import Evidence, LogState, SignedCertificate, sign_certificate
 from mpcstats.study.entries import sign_entry

@@ -24,7 +24,7 @@ from mpcstats.errors import (
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.governance.unfinished import KEPT_SECONDS, Unfinished
 from mpcstats.node.governance.vault import Vault
-from mpcstats.node.ledger import ReleaseLedger
+from mpcstats.node.ledger.releases import ReleaseLedger
 from mpcstats.node.state.tables import RunRow
 from tests.governance.kit import NAMES
 from tests.governance.test_states import NOW, House

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mpcstats.node.datasource import Dataset
+from mpcstats.node.records.source import Dataset
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.policy import Policy
 from mpcstats.types import DisclosureRules

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from mpcstats.node.datasource import Records, load
-from mpcstats.node.execution import execute
-from mpcstats.node.preparation import people_of, prepare
+from mpcstats.node.records.preparation import people_of, prepare
+from mpcstats.node.records.source import Records, load
+from mpcstats.node.runs.execution import execute
 from mpcstats.study.dictionary import Dictionary, infer_dictionary
 from mpcstats.study.plan import make_plan
 from mpcstats.study.policy import Policy

@@ -25,7 +25,7 @@ async def exchange_forever(channel, *, progress, **_rest):
 
 
 if __name__ == "__main__":
-    stand_in = types.ModuleType("mpcstats.node.execution")
+    stand_in = types.ModuleType("mpcstats.node.runs.execution")
     stand_in.execute = exchange_forever
     sys.modules[stand_in.__name__] = stand_in
     server.run_node(Path(sys.argv[1]))

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from mpcstats.node.occurrence_book import OccurrenceBook, ResultFolder
-from mpcstats.node.schedules import Fired, Hooks, ScheduleEngine, Standing
+from mpcstats.node.schedules.book import OccurrenceBook, ResultFolder
+from mpcstats.node.schedules.engine import Fired, Hooks, ScheduleEngine, Standing
 from mpcstats.node.state.database import Database
 from mpcstats.study.schedule import parse_schedule
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, text, update
 
 from mpcstats.errors import AuditBroken, ConfigurationError, SignatureInvalid
-from mpcstats.node.audit import AuditLog
+from mpcstats.node.auditing.log import AuditLog
 from mpcstats.node.state.database import Database
 from mpcstats.node.state.tables import AuditRow, CheckpointRow, RunRow
 from mpcstats.study.audit import log_root, record_leaf

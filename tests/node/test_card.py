@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.roster import CARD_ONLY, load_card, make_roster
-from mpcstats.node.setup import create_party
+from mpcstats.node.consortium.roster import CARD_ONLY, load_card, make_roster
+from mpcstats.node.settings.setup import create_party
 
 LEGAL = 'Uppsala universitet "UU"'
 

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import AuditBroken, Divergence, FrameRejected, MpcStatsError, SignatureInvalid
-from mpcstats.node.audit import AuditLog
-from mpcstats.node.certify import Certifying, _written_down
-from mpcstats.node.datasource import Records
-from mpcstats.node.execution import execute
-from mpcstats.node.snapshots import commitment, snapshot_salt
+from mpcstats.node.auditing.certify import Certifying, _written_down
+from mpcstats.node.auditing.log import AuditLog
+from mpcstats.node.auditing.snapshots import commitment, snapshot_salt
+from mpcstats.node.records.source import Records
+from mpcstats.node.runs.execution import execute
 from mpcstats.node.state.database import Database
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.contributions.counts import CountContribution, CountPlan
@@ -126,7 +126,7 @@ def test_a_party_without_log_or_commitment_is_named() -> None:
 
 
 def test_another_result_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import mpcstats.node.certify as module
+    import mpcstats.node.auditing.certify as module
 
     digests = iter([b"a" * 32, b"b" * 32, b"a" * 32])
     monkeypatch.setattr(module, "outcome_digest", lambda _outcome: next(digests))

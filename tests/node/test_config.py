@@ -1,8 +1,8 @@
 import pytest
 
 from mpcstats.errors import ConfigurationError, SpecError
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.setup import create_keys, create_party, make_card
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_keys, create_party, make_card
 from mpcstats.study.policy import Policy
 
 GOOD = """\

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node import parquet, tables
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.records import parquet, tables
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.source import Dataset, load
 from mpcstats.study.dictionary import load_dictionary, parse_dictionary
 
 DATA = Path(__file__).parents[1] / "data"

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node.builds import chromosome_code, looks_like
 from mpcstats.node.genotypes.base import GenotypeFiles
+from mpcstats.node.genotypes.builds import chromosome_code, looks_like
+from mpcstats.node.genotypes.harmonise import harmonise, same_variant, strand_ambiguous
 from mpcstats.node.genotypes.harmonised import harmonised
-from mpcstats.node.harmonise import harmonise, same_variant, strand_ambiguous
 
 COMPLEMENT = {"A": "T", "T": "A", "C": "G", "G": "C"}
 PLAIN = [("A", "C"), ("A", "G"), ("C", "A"), ("T", "C"), ("G", "T"), ("T", "G")]

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.identity import create_identity, fingerprint_words, load_certificate, load_identity
-from mpcstats.node.words import WORDS, spoken
+from mpcstats.node.identity.keys import create_identity, fingerprint_words, load_certificate, load_identity
+from mpcstats.node.identity.words import WORDS, spoken
 from mpcstats.transport.tls import fingerprint, tls_name
 
 

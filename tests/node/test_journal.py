@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from mpcstats.errors import ConfigurationError, JournalMismatch
-from mpcstats.node import journal as module
-from mpcstats.node.journal import FileJournal, storage_key
+from mpcstats.node.runs import journal as module
+from mpcstats.node.runs.journal import FileJournal, storage_key
 from mpcstats.testing.attempts import Attempts, Killed
 from mpcstats.transport.journal import Journal, MemoryJournal
 from tests.transport.test_journaled import NAMES, parts

@@ -15,10 +15,10 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import ConfigurationError, DisclosureRefused, Divergence, MpcStatsError
-from mpcstats.node.datasource import Dataset, Records, load
-from mpcstats.node.execution import execute
-from mpcstats.node.ledger import Entry, ReleaseLedger, Snapshot
-from mpcstats.node.preparation import people_of, prepare
+from mpcstats.node.ledger.releases import Entry, ReleaseLedger, Snapshot
+from mpcstats.node.records.preparation import people_of, prepare
+from mpcstats.node.records.source import Dataset, Records, load
+from mpcstats.node.runs.execution import execute
 from mpcstats.stats.differencing import Members, Release
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.counts import CountSpec

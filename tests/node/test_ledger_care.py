@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.cells import table_digest
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.datasource import Dataset, load
-from mpcstats.node.ledger import FORGOTTEN, ROWS, Entry, ReleaseLedger, Snapshot
-from mpcstats.node.ledger_care import ledger_lines, prune_ledger
-from mpcstats.node.lockfile import hold_lock
+from mpcstats.node.identity.lockfile import hold_lock
+from mpcstats.node.ledger.care import ledger_lines, prune_ledger
+from mpcstats.node.ledger.releases import FORGOTTEN, ROWS, Entry, ReleaseLedger, Snapshot
+from mpcstats.node.records.cells import table_digest
+from mpcstats.node.records.source import Dataset, load
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.site import source_of
 from mpcstats.stats.differencing import Members, Release
 from mpcstats.study.dictionary import load_dictionary

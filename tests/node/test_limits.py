@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from mpcstats.errors import ConfigurationError, LimitExceeded, RangeError
-from mpcstats.node.auditing import Auditing
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.auditing.node import Auditing
 from mpcstats.node.governance.quota import EntryQuota
-from mpcstats.node.guard import RunGuard, memory_limit_mb, resident_bytes
-from mpcstats.node.jobs import Jobs
-from mpcstats.node.limits import Limits, check_disk
-from mpcstats.node.setup import create_party
+from mpcstats.node.runs.guard import RunGuard, memory_limit_mb, resident_bytes
+from mpcstats.node.runs.jobs import Jobs
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.limits import Limits, check_disk
+from mpcstats.node.settings.setup import create_party
 from mpcstats.node.site import check_cells, check_table
 from mpcstats.stats.contributions.counts import CountContribution
 
@@ -73,7 +73,7 @@ async def test_a_run_that_takes_too_much_is_ended(limits, memory, rounds, words)
 
 async def test_a_run_that_takes_too_long_is_ended(monkeypatch):
     clock = [0.0]
-    monkeypatch.setattr("mpcstats.node.guard.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mpcstats.node.runs.guard.time.monotonic", lambda: clock[0])
     guard, ended = RunGuard(Limits(run_seconds=60), "west", lambda: 0), []
     guard.check()
     clock[0] = 61.0
@@ -183,7 +183,7 @@ def test_the_size_of_a_chain_includes_what_was_there_before():
 
 def test_one_party_cannot_fill_the_audit_log(monkeypatch):
     clock, written = [1000.0], []
-    monkeypatch.setattr("mpcstats.node.auditing.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("mpcstats.node.auditing.node.time.monotonic", lambda: clock[0])
     auditing = object.__new__(Auditing)
     auditing._most, auditing._caused, auditing._party = 3, {}, "west"
     auditing.log = SimpleNamespace(append=lambda *_what, **conditions: written.append(conditions))

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import DataError, SpecError
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.datasource import Dataset, load
-from mpcstats.node.linkage import LinkedPeople, linked_people
+from mpcstats.node.records.linkage import LinkedPeople, linked_people
+from mpcstats.node.records.source import Dataset, load
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.site import Site
 from mpcstats.study.analyses.association import GwasSpec
 from mpcstats.study.variants import variant_digest

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.testing.processes import ProcessNetwork, free_ports
 from mpcstats.transport.tls import dial_options, peer_credentials
 

@@ -9,8 +9,8 @@ import sys
 _FLOOD = """
 import os, sys
 from pathlib import Path
-from mpcstats.node.logs import close_log, open_log, open_terminal
-from mpcstats.node.stderr_watch import watch_stderr
+from mpcstats.node.observing.logs import close_log, open_log, open_terminal
+from mpcstats.node.observing.stderr import watch_stderr
 log = open_log(Path(sys.argv[1]), node="west", level="info", terminal=open_terminal())
 with watch_stderr(lambda reason: log.warning("connection_refused", reason=reason)):
     for _ in range(3000):

@@ -15,11 +15,11 @@ import pytest
 
 from mpcstats.errors import ConfigurationError, DisclosureRefused, MpcStatsError, NotPermitted
 from mpcstats.node.analyses import NODE_ANALYSES
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.ledger import YEAR, ReleaseLedger
-from mpcstats.node.ledger_care import ledger_lines
-from mpcstats.node.ledger_check import request_digest
-from mpcstats.node.sealing import SealedRun
+from mpcstats.node.ledger.care import ledger_lines
+from mpcstats.node.ledger.check import request_digest
+from mpcstats.node.ledger.releases import YEAR, ReleaseLedger
+from mpcstats.node.runs.sealing import SealedRun
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.stats.contributions.counts import CountPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses.counts import CountSpec

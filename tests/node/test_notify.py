@@ -20,10 +20,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node import notify, notify_delivery
-from mpcstats.node.notify import Notifier, key_expiring, run_notifier
-from mpcstats.node.notify_config import EVENTS, NotifyTarget
-from mpcstats.node.notify_delivery import Delivery
+from mpcstats.node.notices import delivery as notify_delivery
+from mpcstats.node.notices import queue as notify
+from mpcstats.node.notices.config import EVENTS, NotifyTarget
+from mpcstats.node.notices.delivery import Delivery
+from mpcstats.node.notices.queue import Notifier, key_expiring, run_notifier
 from mpcstats.node.state.database import Database
 
 SECRET, PASSWORD = "5ec2e7" * 8, "open-sesame-42"

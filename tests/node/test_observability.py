@@ -12,12 +12,12 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from mpcstats.cli.party_status import status_rows, watch
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.health import Health
-from mpcstats.node.jobs import Jobs
-from mpcstats.node.logs import ThinOut, close_log, open_log
-from mpcstats.node.meter import Meter
-from mpcstats.node.metrics import LABELS, MetricsPage
-from mpcstats.node.run_logs import RunLogs, list_run_logs, read_run_log
+from mpcstats.node.observing.health import Health
+from mpcstats.node.observing.logs import ThinOut, close_log, open_log
+from mpcstats.node.observing.meter import Meter
+from mpcstats.node.observing.metrics import LABELS, MetricsPage
+from mpcstats.node.observing.run_logs import RunLogs, list_run_logs, read_run_log
+from mpcstats.node.runs.jobs import Jobs
 from mpcstats.study.analyses import ANALYSES
 from mpcstats.testing.processes import free_ports
 from mpcstats.wire.node_pb2 import PeerStatus

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.records.source import Dataset, load
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.dictionary import load_dictionary
 from mpcstats.study.policy import PRESETS, load_policy, strictest
 

@@ -14,15 +14,15 @@ import pytest
 
 from mpcstats import errors
 from mpcstats.errors import ConfigurationError, DataError, FrameRejected, MpcStatsError, PeerRefused
-from mpcstats.node.coordinator import _begin
 from mpcstats.node.failures import for_operator, for_peer, from_operator_failure, from_peer_failure
-from mpcstats.node.jobs import Jobs
-from mpcstats.node.lockfile import hold_lock, lock_holder
-from mpcstats.node.logs import close_log, open_log, where_from
-from mpcstats.node.meter import Meter
-from mpcstats.node.participation import rules_from_json, rules_to_json
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json, plan_to_plain
-from mpcstats.node.stderr_watch import refusal_reason
+from mpcstats.node.identity.lockfile import hold_lock, lock_holder
+from mpcstats.node.observing.logs import close_log, open_log, where_from
+from mpcstats.node.observing.meter import Meter
+from mpcstats.node.observing.stderr import refusal_reason
+from mpcstats.node.runs.coordinator import _begin
+from mpcstats.node.runs.jobs import Jobs
+from mpcstats.node.runs.participation import rules_from_json, rules_to_json
+from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json, plan_to_plain
 from mpcstats.stats.contributions.association import AssociationPlan
 from mpcstats.stats.contributions.counts import CountPlan
 from mpcstats.stats.contributions.sample_overlap import SampleOverlapPlan
@@ -259,7 +259,7 @@ def test_lines_of_the_c_core(line, reason):
 
 WATCHED = """
 import os, sys
-from mpcstats.node.stderr_watch import watch_stderr
+from mpcstats.node.observing.stderr import watch_stderr
 def found(reason):
     if reason == "not TLS":
         raise OSError("disk full")

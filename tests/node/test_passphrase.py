@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError
-from mpcstats.node import passphrase, protection
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.joining import new_keys
 from mpcstats.node.governance.people import add_person, person_key
-from mpcstats.node.joining import new_keys
-from mpcstats.node.journal import storage_key
-from mpcstats.node.lockfile import hold_lock
-from mpcstats.node.passphrase import find_passphrase, is_protected, opened, protected, read_passphrase_file
-from mpcstats.node.protection import change_passphrase
-from mpcstats.node.setup import create_party
+from mpcstats.node.identity import passphrase, protection
+from mpcstats.node.identity.lockfile import hold_lock
+from mpcstats.node.identity.passphrase import find_passphrase, is_protected, opened, protected, read_passphrase_file
+from mpcstats.node.identity.protection import change_passphrase
+from mpcstats.node.runs.journal import storage_key
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party
 
 FIRST, SECOND = "correct horse battery", "staple of another kind"
 KEYS = ("node.key", "signing.key", "storage.key")

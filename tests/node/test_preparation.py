@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node.datasource import Dataset, Records, load
-from mpcstats.node.preparation import Preparation, check_records, prepare, prepare_with_report
+from mpcstats.node.records.preparation import Preparation, check_records, prepare, prepare_with_report
+from mpcstats.node.records.source import Dataset, Records, load
 from mpcstats.stats.contributions.association import AssociationContribution
 from mpcstats.stats.contributions.counts import CountContribution
 from mpcstats.stats.contributions.survival import SurvivalContribution

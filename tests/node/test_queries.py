@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError, SpecError
-from mpcstats.node import queries
-from mpcstats.node.queries import QueryFailed, run_query, select_rows
+from mpcstats.node.records import queries
+from mpcstats.node.records.queries import QueryFailed, run_query, select_rows
 from mpcstats.study.filter_sql import SqlColumn, compile_filter
 from mpcstats.study.filters import evaluate_filter, parse_filter
 from tests.study.filter_cases import Row, Term, conditions, frame_of, rows

@@ -14,8 +14,8 @@ import pytest
 from mpcstats.errors import Divergence, SpecError
 from mpcstats.field import M61
 from mpcstats.node.analyses import can_open_to_some
-from mpcstats.node.execution import execute
-from mpcstats.node.ledger import ReleaseLedger
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.runs.execution import execute
 from mpcstats.runtime import Session, confirm, open_declared, open_declared_bits
 from mpcstats.runtime.shared import BooleanShared, Shared
 from mpcstats.sharing.committee import Committee

@@ -5,9 +5,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.identity import create_identity
-from mpcstats.node.roster import Card, load_card, load_roster, make_roster, read_model
-from mpcstats.node.succession import changed_roster, changes
+from mpcstats.node.consortium.roster import Card, load_card, load_roster, make_roster, read_model
+from mpcstats.node.consortium.succession import changed_roster, changes
+from mpcstats.node.identity.keys import create_identity
 
 
 @pytest.fixture(scope="module")

@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 from mpcstats import __version__
 from mpcstats.cli.main import app
 from mpcstats.errors import DataError, NotPermitted, PartyUnreachable, PeerRefused, SpecError
-from mpcstats.node.config import PartyDirectory
-from mpcstats.node.identity import create_identity
-from mpcstats.node.participation import rules_from_json, rules_to_json
-from mpcstats.node.plan_codec import plan_to_json
+from mpcstats.node.identity.keys import create_identity
+from mpcstats.node.runs.participation import rules_from_json, rules_to_json
+from mpcstats.node.runs.plan_codec import plan_to_json
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.stats.contributions.counts import CountPlan
 from mpcstats.stats.contributions.survival import SurvivalPlan

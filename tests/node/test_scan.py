@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node import cells, datasource, parquet, scan
-from mpcstats.node.cells import cell_counts
-from mpcstats.node.datasource import Dataset, Records, load
-from mpcstats.node.parquet import ParquetTable
+from mpcstats.node.records import cells, parquet, scan
+from mpcstats.node.records import source as datasource
+from mpcstats.node.records.cells import cell_counts
+from mpcstats.node.records.parquet import ParquetTable
+from mpcstats.node.records.source import Dataset, Records, load
 from mpcstats.study.dictionary import Dictionary, parse_dictionary
 from tests.study.filter_cases import DICTIONARY as CASES
 from tests.study.filter_cases import Row, Term, conditions, frame_of, rows

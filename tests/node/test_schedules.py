@@ -26,9 +26,9 @@ from mpcstats.errors import (
     StudyClosed,
     StudyError,
 )
-from mpcstats.node.occurrence_book import OccurrenceBook, ResultFolder, Verdict
-from mpcstats.node.quiet import LimitsConfig
-from mpcstats.node.schedules import Fired, Hooks, ScheduleEngine, Standing, run_schedules
+from mpcstats.node.schedules.book import OccurrenceBook, ResultFolder, Verdict
+from mpcstats.node.schedules.engine import Fired, Hooks, ScheduleEngine, Standing, run_schedules
+from mpcstats.node.settings.quiet import LimitsConfig
 from mpcstats.node.state.database import Database
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.canonical import moment
@@ -428,8 +428,8 @@ def test_an_error_of_a_step_does_not_end_the_schedules(house):
 KILLED = """
 import asyncio, datetime, sys, time
 from pathlib import Path
-from mpcstats.node.occurrence_book import OccurrenceBook, ResultFolder
-from mpcstats.node.schedules import Fired, Hooks, ScheduleEngine, Standing
+from mpcstats.node.schedules.book import OccurrenceBook, ResultFolder
+from mpcstats.node.schedules.engine import Fired, Hooks, ScheduleEngine, Standing
 from mpcstats.node.state.database import Database
 from mpcstats.study.schedule import parse_schedule
 from mpcstats.stats.outcome import Outcome

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import UndeclaredOpening
-from mpcstats.node.execution import execute
-from mpcstats.node.sealing import SealedRun
+from mpcstats.node.runs.execution import execute
+from mpcstats.node.runs.sealing import SealedRun
 from mpcstats.runtime import Manifest
 from mpcstats.sharing.committee import Committee
 from mpcstats.stats.outcome import Outcome

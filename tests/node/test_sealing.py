@@ -13,9 +13,9 @@ import pytest
 from mpcstats.errors import ConfigurationError, DisclosureRefused, Divergence, JournalMismatch, MpcStatsError
 from mpcstats.field import M61
 from mpcstats.node.analyses import counts as node_counts
-from mpcstats.node.journal import FileJournal
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.sealing import SealedRun, withdraw
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.runs.journal import FileJournal
+from mpcstats.node.runs.sealing import SealedRun, withdraw
 from mpcstats.runtime import Sealed, Session, open_declared, open_declared_bits, open_to
 from mpcstats.runtime.lanes import side_by_side
 from mpcstats.runtime.shared import BooleanShared, Shared

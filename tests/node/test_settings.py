@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.config import SHORT_VARIABLES, PartyConfig, PartyDirectory
-from mpcstats.node.settings import settings_of
+from mpcstats.node.settings.config import SHORT_VARIABLES, PartyConfig, PartyDirectory
+from mpcstats.node.settings.environment import settings_of
 
 ROOT = Path(__file__).parents[2]
 

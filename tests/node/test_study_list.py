@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import DataError
-from mpcstats.node.study_list import make_study_list, read_list, read_study_list, write_study_list
+from mpcstats.node.genotypes.study_list import make_study_list, read_list, read_study_list, write_study_list
 
 CANARY = "CANARY"
 HEADER = "#CHROM\tPOS\tID\tREF\tALT\n"

@@ -12,10 +12,10 @@ import pytest
 
 import mpcstats as ms
 from mpcstats.errors import SpecError
-from mpcstats.node import planning
-from mpcstats.node.planning import plan_study
-from mpcstats.node.rehearsal import Rehearsal, rehearse
-from mpcstats.node.rehearsed_costs import Moment, more_rounds
+from mpcstats.node.planning import study as planning
+from mpcstats.node.planning.costs import Moment, more_rounds
+from mpcstats.node.planning.rehearsal import Rehearsal, rehearse
+from mpcstats.node.planning.study import plan_study
 from mpcstats.runtime import Manifest
 from mpcstats.sharing.committee import Committee
 from mpcstats.study.analyses import ANALYSES, parse_spec

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from mpcstats.errors import JournalMismatch, MpcStatsError, NothingToResume, PartyUnreachable
-from mpcstats.node import scheduled_runs, taking_up
-from mpcstats.node.coordinator import Errand
 from mpcstats.node.failures import for_peer, from_peer_failure
-from mpcstats.node.taking_up import run_study
+from mpcstats.node.runs import taking_up
+from mpcstats.node.runs.coordinator import Errand
+from mpcstats.node.runs.taking_up import run_study
+from mpcstats.node.schedules import runs as scheduled_runs
 
 RUN = "ab" * 16
 NAMES = ("northfield", "lakeside", "westbay")

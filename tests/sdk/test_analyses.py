@@ -14,9 +14,9 @@ import pytest
 import mpcstats as ms
 from mpcstats.field import M61
 from mpcstats.node.analyses import NODE_ANALYSES, NodeAnalysis, Run
-from mpcstats.node.checks import check_records
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json
-from mpcstats.node.rows import report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import report, selected_rows
+from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json
 from mpcstats.protocols import sum_of_inputs
 from mpcstats.runtime import local
 from mpcstats.sdk.results import RESULTS, Result

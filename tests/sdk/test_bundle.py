@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from mpcstats.errors import SpecError
-from mpcstats.node.bundle_checks import check_bundle, failures
-from mpcstats.node.bundle_zip import read_zip
+from mpcstats.node.bundles.archive import read_zip
+from mpcstats.node.bundles.checks import check_bundle, failures
 from mpcstats.sdk.bundle import write_bundle
 from mpcstats.stats.outcome import Outcome
 from tests.governance.bundles import STUDY_TOML, released

@@ -14,7 +14,7 @@ import pytest
 
 import mpcstats as ms
 from mpcstats.errors import FrameRejected, SpecError
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json
+from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json
 from mpcstats.stats.descriptives.ranks import TYPES
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.dictionary import Dictionary, infer_dictionary

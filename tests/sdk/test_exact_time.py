@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 import mpcstats as ms
 from mpcstats.cli.main import app
 from mpcstats.errors import DataError, DisclosureRefused, RangeError, SpecError
-from mpcstats.node.datasource import load
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json
-from mpcstats.node.preparation import prepare_with_report
+from mpcstats.node.records.preparation import prepare_with_report
+from mpcstats.node.records.source import load
+from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json
 from mpcstats.sdk.results import ExactTimeResult, wrap
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import parse_spec

@@ -11,7 +11,7 @@ from bed_reader import open_bed, to_bed
 
 import mpcstats as ms
 from mpcstats.errors import DataError
-from mpcstats.node.study_list import make_study_list, read_list, write_study_list
+from mpcstats.node.genotypes.study_list import make_study_list, read_list, write_study_list
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "genotype"
 COMPLEMENT = str.maketrans("ACGT", "TGCA")

@@ -11,7 +11,7 @@ import pytest
 
 import mpcstats as ms
 from mpcstats.errors import DataError, DisclosureRefused, SpecError
-from mpcstats.node.plan_codec import plan_from_json, plan_to_json
+from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.dictionary import infer_dictionary, parse_dictionary
 from mpcstats.study.plan import make_plan

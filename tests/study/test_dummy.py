@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
 from mpcstats.node.genotypes.dummy import dummy_genotypes
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.source import Records
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.dictionary import Dictionary
 from mpcstats.study.dummy import Uniform, Wanted, dummy_calls, dummy_records, wanted_by

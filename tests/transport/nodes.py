@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 
-from mpcstats.node.identity import create_identity
+from mpcstats.node.identity.keys import create_identity
 from mpcstats.testing.processes import free_ports
 from mpcstats.transport.callers import CallerCheck
 from mpcstats.transport.network import PeerNetwork

@@ -7,7 +7,7 @@ import grpc
 import pytest
 
 from mpcstats.errors import ConfigurationError, PeerRefused
-from mpcstats.node.alone import check_alone
+from mpcstats.node.identity.alone import check_alone
 from mpcstats.transport.instances import INSTANCE, SILENT_SECONDS, Instances
 from mpcstats.transport.tls import dial_options, peer_credentials
 from tests.transport.nodes import make_keys, raw_stream, running_parties

@@ -91,7 +91,7 @@ def _fresh_folder(out: Path) -> Path:
 
 
 def _refuse_while_nodes_run(out: Path) -> None:
-    from mpcstats.node.lockfile import lock_holder
+    from mpcstats.node.identity.lockfile import lock_holder
 
     for name in NAMES:
         process = lock_holder(out / "parties" / name / "state")

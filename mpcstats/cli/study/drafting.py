@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from mpcstats.node.drafts import Draft
+    from mpcstats.node.planning.drafts import Draft
 
 __all__ = ["File", "Rows", "draft_of"]
 
@@ -19,8 +19,8 @@ Rows = Annotated[int, typer.Option(min=2, max=1_000_000, help="People of each pa
 def draft_of(file: Path, party: Path) -> Draft:
     """The study of a file, at a party; with the terms of the others where the node runs and can ask them."""
     from mpcstats.errors import PartyUnreachable
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.drafts import Draft
+    from mpcstats.node.planning.drafts import Draft
+    from mpcstats.node.settings.config import PartyDirectory
     from mpcstats.sdk.connect import NodeClient
 
     draft = Draft(file, PartyDirectory(party))

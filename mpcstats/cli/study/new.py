@@ -46,8 +46,8 @@ def _at(party: Path | None) -> tuple[str, str]:
     """Consortium and first data set of a party."""
     if party is None:
         return "consortium", "main"
-    from mpcstats.node.config import PartyDirectory
-    from mpcstats.node.roster import load_roster
+    from mpcstats.node.consortium.roster import load_roster
+    from mpcstats.node.settings.config import PartyDirectory
 
     directory = PartyDirectory(party)
     consortium = load_roster(directory.roster_file).consortium if directory.roster_file.exists() else "consortium"

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from mpcstats.node.analyses.base import KAPPA, NodeAnalysis, Run
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.linkage import linked_people
-from mpcstats.node.rows import Preparation
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.linkage import linked_people
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.association.labels import unnamed_variants
 from mpcstats.stats.association.linear import joint_linear_scan, plan_kappa
 from mpcstats.stats.association.logistic import FitBlock, LogisticOptions, joint_logistic_scan

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.node.datasource import Records
-from mpcstats.node.ledger import Snapshot
-from mpcstats.node.rows import Preparation
+from mpcstats.node.ledger.releases import Snapshot
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.runtime import Session
 from mpcstats.stats.contributions import Contribution, Plan
 from mpcstats.stats.disclosure import Ruling

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any, with_exact_curve
 from mpcstats.node.analyses.survival import lattice_times, refuse_late_entries
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import (
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import (
     Preparation,
     positions,
     refuse_missing,
@@ -20,6 +19,7 @@ from mpcstats.node.rows import (
     report,
     selected_rows,
 )
+from mpcstats.node.records.source import Records
 from mpcstats.stats.competing_risks.joint import joint_cumulative_incidence, joint_gray
 from mpcstats.stats.contributions.competing_risks import CompetingRisksContribution, CompetingRisksPlan
 from mpcstats.stats.outcome import Outcome

@@ -6,10 +6,10 @@ import numpy as np
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.labels import labels_of
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.linkage import linked_people
-from mpcstats.node.rows import Preparation
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.linkage import linked_people
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.association.joint_components import joint_principal_components
 from mpcstats.stats.association.principal_components import ComponentOptions
 from mpcstats.stats.contributions.variants import VariantContribution, VariantPlan

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.model import design, model_rows
 from mpcstats.node.analyses.survival import lattice_times, refuse_late_entries
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, positions, report
+from mpcstats.node.records.rows import Preparation, positions, report
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.cox import CoxContribution, CoxPlan
 from mpcstats.stats.cox import CoxOptions, joint_cox, plan_kappa
 from mpcstats.stats.outcome import Outcome

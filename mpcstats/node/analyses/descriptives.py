@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.values import prepare_values
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.values import DescribePlan, ValuesContribution
 from mpcstats.stats.descriptives import DescribeOptions, joint_describe
 from mpcstats.stats.outcome import Outcome

@@ -9,9 +9,8 @@ import numpy as np
 from mpcstats.errors import DataError
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.survival import lattice_times
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import (
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import (
     Preparation,
     positions,
     refuse_missing,
@@ -19,6 +18,7 @@ from mpcstats.node.rows import (
     report,
     selected_rows,
 )
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.exact_time import ExactTimeContribution, ExactTimePlan
 from mpcstats.stats.exact_time import joint_exact_time
 from mpcstats.stats.outcome import Outcome

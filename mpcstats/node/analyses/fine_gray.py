@@ -6,8 +6,8 @@ import numpy as np
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.model import design, model_rows
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, positions, report
+from mpcstats.node.records.rows import Preparation, positions, report
+from mpcstats.node.records.source import Records
 from mpcstats.stats.competing_risks.fine_gray import joint_fine_gray, plan_kappa
 from mpcstats.stats.contributions.fine_gray import FineGrayContribution, FineGrayPlan
 from mpcstats.stats.outcome import Outcome

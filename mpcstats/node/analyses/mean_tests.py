@@ -8,9 +8,9 @@ import numpy as np
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
 from mpcstats.node.analyses.values import groups_of_rows
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import Preparation, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.values import MeanTestPlan, ValuesContribution
 from mpcstats.stats.descriptives.joint import counts_are_exact
 from mpcstats.stats.mean_tests import MeanTest, joint_mean_test

@@ -6,9 +6,9 @@ import numpy as np
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any
 from mpcstats.node.analyses.values import groups_of_rows
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import Preparation, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.missingness import MissingnessContribution, MissingnessPlan
 from mpcstats.stats.missingness import joint_missingness
 from mpcstats.stats.outcome import Outcome

@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.node.analyses.survival import Lattice, lattice_times
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import positions, refuse_missing, refuse_several_rows_per_person, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import positions, refuse_missing, refuse_several_rows_per_person, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.study.analyses.cox import CoxSpec
 from mpcstats.study.analyses.fine_gray import FineGraySpec
 from mpcstats.study.analyses.model import model_columns

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.rank import RankContribution, RankPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.rank import (

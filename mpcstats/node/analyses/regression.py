@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.node.analyses.base import NodeAnalysis, Run
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.regression import RegressionContribution, RegressionPlan
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.regression import RegressionOptions, joint_regression

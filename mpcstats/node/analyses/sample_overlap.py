@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mpcstats.errors import DataError
 from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.sample_overlap import SampleOverlapContribution, SampleOverlapPlan, person_keys
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.sample_overlap import joint_sample_overlap

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.analyses.base import NodeAnalysis, Run, to_any, with_exact_curve
-from mpcstats.node.checks import TIME_TOLERANCE, check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import (
+from mpcstats.node.records.checks import TIME_TOLERANCE, check_records
+from mpcstats.node.records.rows import (
     Preparation,
     positions,
     refuse_missing,
@@ -20,6 +19,7 @@ from mpcstats.node.rows import (
     report,
     selected_rows,
 )
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.survival import SurvivalContribution, SurvivalPlan
 from mpcstats.stats.lattice import on_grid
 from mpcstats.stats.outcome import Outcome

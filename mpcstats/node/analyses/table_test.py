@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mpcstats.node.analyses.base import NodeAnalysis, ReleasedCells, Run
-from mpcstats.node.cells import cell_counts, cell_people
-from mpcstats.node.datasource import Records
-from mpcstats.node.ledger import Snapshot
-from mpcstats.node.rows import Preparation
+from mpcstats.node.ledger.releases import Snapshot
+from mpcstats.node.records.cells import cell_counts, cell_people
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions.table_test import TableTestContribution, TableTestPlan
 from mpcstats.stats.disclosure import Ruling
 from mpcstats.stats.joint_table_test import joint_table_test

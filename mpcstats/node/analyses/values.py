@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.rows import Preparation, positions, refuse_several_rows_per_person, report, selected_rows
+from mpcstats.node.records.source import Records
 from mpcstats.stats.contributions import Level
 from mpcstats.stats.contributions.values import ValuesContribution, ValuesPlan
 from mpcstats.study.dictionary import Dictionary

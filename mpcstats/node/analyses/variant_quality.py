@@ -7,10 +7,10 @@ import math
 import numpy as np
 
 from mpcstats.node.analyses.base import KAPPA, NodeAnalysis, Run
-from mpcstats.node.checks import check_records
-from mpcstats.node.datasource import Records
-from mpcstats.node.linkage import linked_people
-from mpcstats.node.rows import Preparation
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.linkage import linked_people
+from mpcstats.node.records.rows import Preparation
+from mpcstats.node.records.source import Records
 from mpcstats.stats.association.contingency import ContingencyOptions, joint_contingency
 from mpcstats.stats.association.contingency_shares import MASKS_PER_VARIANT
 from mpcstats.stats.association.labels import unnamed_variants

@@ -20,10 +20,10 @@ import numpy as np
 import pandas as pd
 
 from mpcstats.errors import DataError, MpcStatsError
-from mpcstats.node.config import DatasetConfig, PartyDirectory
 from mpcstats.node.datasets.column_check import Finding, Status, column_findings
-from mpcstats.node.datasource import Records, load, load_genotypes
-from mpcstats.node.linkage import match_ids
+from mpcstats.node.records.linkage import match_ids
+from mpcstats.node.records.source import Records, load, load_genotypes
+from mpcstats.node.settings.config import DatasetConfig, PartyDirectory
 from mpcstats.node.site import source_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
 from mpcstats.study.values import as_text

@@ -1,7 +1,7 @@
 """What is wrong with one column, all of it at once: the words of `dataset check`.
 
-`mpcstats.node.checks` stops at the first thing that is wrong, when an analysis reads the column. Both agree on whether
-something is.
+`mpcstats.node.records.checks` stops at the first thing that is wrong, when an analysis reads the column. Both agree on
+whether something is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
-from mpcstats.node.checks import TIME_TOLERANCE, check_records, too_large
-from mpcstats.node.datasource import Records
-from mpcstats.node.toml_text import toml_value
+from mpcstats.node.records.checks import TIME_TOLERANCE, check_records, too_large
+from mpcstats.node.records.source import Records
+from mpcstats.node.settings.toml_text import toml_value
 from mpcstats.study.dictionary import Column, Dictionary
 from mpcstats.study.values import as_days, as_numbers, as_text, day_number, kind_of
 

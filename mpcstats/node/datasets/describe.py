@@ -17,8 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
-from mpcstats.node.datasource import Records
-from mpcstats.node.toml_text import toml_value
+from mpcstats.node.records.source import Records
+from mpcstats.node.settings.toml_text import toml_value
 from mpcstats.study.values import Kind, as_days, as_numbers, as_text, day_of_number, kind_of
 
 __all__ = ["LEAST_PEOPLE", "Draft", "draft_dictionary"]

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import ConfigurationError, DataError
-from mpcstats.node.config import DatasetConfig, PartyConfig, PartyDirectory
+from mpcstats.node.consortium.roster import read_model
 from mpcstats.node.datasets.files import write_whole
 from mpcstats.node.datasets.snapshot import Snapshot, parse_url, snapshot_of, take_snapshot
-from mpcstats.node.datasource import load_genotypes
-from mpcstats.node.roster import read_model
+from mpcstats.node.records.source import load_genotypes
+from mpcstats.node.settings.config import DatasetConfig, PartyConfig, PartyDirectory
+from mpcstats.node.settings.toml_text import toml_value
 from mpcstats.node.site import source_of
-from mpcstats.node.toml_text import toml_value
 from mpcstats.study.dictionary import Dictionary, load_dictionary
 
 __all__ = [

@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError
 
 from mpcstats.errors import ConfigurationError, DataError, DeadlineExceeded
 from mpcstats.node.datasets.files import read_secret, replaced
-from mpcstats.node.tables import MAX_ROWS, check_names
+from mpcstats.node.records.tables import MAX_ROWS, check_names
 
 __all__ = ["PASSWORD_VARIABLE", "QUERY_SECONDS", "Snapshot", "parse_url", "snapshot_of", "take_snapshot"]
 

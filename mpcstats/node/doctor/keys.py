@@ -10,7 +10,7 @@ from cryptography import x509
 
 from mpcstats.node.doctor.findings import Finding, ok, problem, warning
 from mpcstats.node.doctor.target import Target, certificate_names, pem_of, validity
-from mpcstats.node.identity import fingerprint_words
+from mpcstats.node.identity.keys import fingerprint_words
 from mpcstats.transport.tls import fingerprint, tls_name
 
 __all__ = ["WARN_DAYS", "KnownKeys", "dates_finding", "judge_certificate"]

@@ -14,13 +14,13 @@ from pathlib import Path
 from cryptography import x509
 
 from mpcstats.errors import ConfigurationError, MpcStatsError
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.roster import address_parts
 from mpcstats.node.doctor.findings import Finding, ok, problem, warning
 from mpcstats.node.doctor.keys import WARN_DAYS, dates_finding
 from mpcstats.node.doctor.target import read_targets, validity
-from mpcstats.node.identity import fingerprint_words, load_identity, load_signing_key
-from mpcstats.node.lockfile import lock_holder
-from mpcstats.node.roster import address_parts
+from mpcstats.node.identity.keys import fingerprint_words, load_identity, load_signing_key
+from mpcstats.node.identity.lockfile import lock_holder
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.study.dictionary import load_dictionary
 from mpcstats.transport.tls import fingerprint
 from mpcstats.version import __version__

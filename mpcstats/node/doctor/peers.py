@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.roster import Roster, address_parts
 from mpcstats.node.doctor.findings import Finding, ok, problem, warning
 from mpcstats.node.doctor.keys import KnownKeys, judge_certificate
 from mpcstats.node.doctor.talk import SKEW_WARNING, talk
 from mpcstats.node.doctor.target import Target, read_targets
 from mpcstats.node.doctor.visit import Own, Visit
 from mpcstats.node.doctor.way import knock, trouble_of
-from mpcstats.node.roster import Roster, address_parts
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.transport.tls import KeyPair, fingerprint
 
 __all__ = ["PATIENCE", "check_peers", "own_side", "visit"]

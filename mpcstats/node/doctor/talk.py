@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from mpcstats.node.consortium.ping import MAX_PAYLOAD, PROTOCOL, registry
 from mpcstats.node.doctor.findings import Finding, ok, problem, warning
 from mpcstats.node.doctor.target import Target
 from mpcstats.node.doctor.visit import Own, Visit
-from mpcstats.node.ping import MAX_PAYLOAD, PROTOCOL, registry
 from mpcstats.transport.tls import dial_options, peer_credentials
 from mpcstats.version import __version__
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.roster import parse_toml
+from mpcstats.node.consortium.roster import parse_toml
 from mpcstats.transport.tls import fingerprint
 
 __all__ = ["Target", "certificate_names", "read_targets", "validity"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.doctor.findings import Finding
 from mpcstats.node.doctor.keys import KnownKeys
 from mpcstats.node.doctor.target import Target
-from mpcstats.node.roster import Roster
 from mpcstats.transport.tls import KeyPair
 
 __all__ = ["Own", "Visit"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mpcstats.node.tables import unreadable
+from mpcstats.node.records.tables import unreadable
 
 __all__ = ["GenotypeFiles", "Genotypes", "sibling", "size_and_time"]
 

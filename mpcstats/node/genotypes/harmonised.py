@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mpcstats.node.genotypes.base import GenotypeFiles, Genotypes
+from mpcstats.node.genotypes.harmonise import Harmonisation, MatchBy, harmonise
 from mpcstats.node.genotypes.lists import as_text
-from mpcstats.node.harmonise import Harmonisation, MatchBy, harmonise
 
 __all__ = ["HarmonisedGenotypes", "harmonised"]
 

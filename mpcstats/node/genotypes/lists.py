@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.genotypes.base import size_and_time
 from mpcstats.node.memory import trim
-from mpcstats.node.tables import MAX_ROWS, read_text_rows, unreadable
+from mpcstats.node.records.tables import MAX_ROWS, read_text_rows, unreadable
 from mpcstats.study.variants import VARIANT_COLUMNS
 
 __all__ = ["as_text", "check_variants", "read_bim", "read_fam", "read_psam", "read_pvar", "refuse_repeated_people"]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.genotypes.base import GenotypeFiles, sibling, size_and_time
 from mpcstats.node.genotypes.lists import read_bim, read_fam
-from mpcstats.node.tables import unreadable
+from mpcstats.node.records.tables import unreadable
 
 __all__ = ["BedGenotypes", "open_bed", "write_bed"]
 

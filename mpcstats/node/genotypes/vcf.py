@@ -27,7 +27,7 @@ from mpcstats.errors import ConfigurationError, DataError
 from mpcstats.node.genotypes.base import sibling
 from mpcstats.node.genotypes.lists import check_variants, refuse_repeated_people
 from mpcstats.node.genotypes.plink1 import BedGenotypes, open_bed, write_bed
-from mpcstats.node.tables import unreadable
+from mpcstats.node.records.tables import unreadable
 
 __all__ = ["VCF_SUFFIXES", "open_vcf"]
 

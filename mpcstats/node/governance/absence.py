@@ -14,7 +14,7 @@ from mpcstats.errors import FrameRejected, LimitExceeded, PartyNeeded, PartyPres
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
-from mpcstats.node.lineup import Lineup
+from mpcstats.node.runs.lineup import Lineup
 from mpcstats.study.canonical import parse_moment
 from mpcstats.study.lifecycle import StudyState
 from mpcstats.transport.network import PeerNetwork

@@ -8,11 +8,11 @@ from typing import Any
 from mpcstats.errors import DisclosureRefused, MpcStatsError, NotApproved, NotPermitted, SpecError
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.permit import Permit
-from mpcstats.node.logs import Log
-from mpcstats.node.occurrence_book import OccurrenceBook, ResultFolder, Verdict
-from mpcstats.node.quiet import LimitsConfig
-from mpcstats.node.schedule_answers import history_answer, schedule_line
-from mpcstats.node.schedules import Fired, Standing
+from mpcstats.node.observing.logs import Log
+from mpcstats.node.schedules.answers import history_answer, schedule_line
+from mpcstats.node.schedules.book import OccurrenceBook, ResultFolder, Verdict
+from mpcstats.node.schedules.engine import Fired, Standing
+from mpcstats.node.settings.quiet import LimitsConfig
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.canonical import moment, parse_moment
 from mpcstats.study.entries import SignedEntry

@@ -16,7 +16,7 @@ import grpc
 
 from mpcstats.errors import FrameRejected, MpcStatsError
 from mpcstats.node.governance.desk import LONGEST_ENTRY, Desk
-from mpcstats.node.logs import Log
+from mpcstats.node.observing.logs import Log
 from mpcstats.study.entries import SignedEntry
 from mpcstats.wire.node_pb2 import Entries
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mpcstats.errors import AuditBroken, FrameRejected, MpcStatsError, SpecError
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.governance.quota import EntryQuota
-from mpcstats.node.limits import Limits, exceeded
-from mpcstats.node.roster import Roster
+from mpcstats.node.settings.limits import Limits, exceeded
 from mpcstats.node.state.database import Database
 from mpcstats.node.state.tables import EntryRow, StudyRow
 from mpcstats.study.canonical import canonical_bytes, moment

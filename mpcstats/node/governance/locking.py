@@ -8,8 +8,8 @@ from typing import Any
 
 from mpcstats.errors import Divergence, SpecError
 from mpcstats.node.analyses import can_open_to_some
+from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.governance.permit import software
-from mpcstats.node.roster import Roster
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.study.lock import Cost, Lock
 from mpcstats.study.policy import Policy, strictest
@@ -39,7 +39,7 @@ def make_lock(
     Parameters
     ----------
     terms : mapping of party to terms
-        Of all parties, see `mpcstats.node.terms`.
+        Of all parties, see `mpcstats.node.consortium.terms`.
     recipients : sequence of party names
         Default: all.
     variants : str

@@ -6,8 +6,8 @@ from typing import Any
 
 from mpcstats.errors import MpcStatsError
 from mpcstats.node.governance.desk import Desk
-from mpcstats.node.logs import Log
-from mpcstats.node.notify import Notifier
+from mpcstats.node.notices.queue import Notifier
+from mpcstats.node.observing.logs import Log
 from mpcstats.study.canonical import parse_moment
 from mpcstats.study.entries import Entry, SignedEntry
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from mpcstats.errors import FrameRejected, MpcStatsError, NotApproved, NotPermitted, SpecError
-from mpcstats.node.config import PartyDirectory
 from mpcstats.node.governance.calendar import Calendar
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
@@ -18,10 +17,11 @@ from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_sta
 from mpcstats.node.governance.permit import Permit, Phase
 from mpcstats.node.governance.unfinished import Unfinished
 from mpcstats.node.governance.vault import Vault
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.logs import Log
-from mpcstats.node.occurrence_book import ResultFolder
-from mpcstats.node.sealing import SealedRun
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.observing.logs import Log
+from mpcstats.node.runs.sealing import SealedRun
+from mpcstats.node.schedules.book import ResultFolder
+from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.tables import RunRow, StatementRow
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces

@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mpcstats.errors import ConfigurationError, NotPermitted, SignatureInvalid
-from mpcstats.node.passphrase import unlocked_person
+from mpcstats.node.identity.passphrase import unlocked_person
 from mpcstats.study.signing import PUBLIC_KEY_BYTES, SigningKey, verify
 
 __all__ = [

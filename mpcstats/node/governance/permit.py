@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from mpcstats.errors import Divergence, NotApproved, NotPermitted, SpecError, StudyClosed
-from mpcstats.node.plan_codec import plan_to_plain
-from mpcstats.node.roster import Roster
+from mpcstats.node.consortium.roster import Roster
+from mpcstats.node.runs.plan_codec import plan_to_plain
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.stats.contributions import Plan
 from mpcstats.study.analyses import ANALYSES

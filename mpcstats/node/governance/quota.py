@@ -10,7 +10,7 @@ import datetime
 from collections import deque
 from collections.abc import Callable
 
-from mpcstats.node.limits import Limits, check, exceeded
+from mpcstats.node.settings.limits import Limits, check, exceeded
 from mpcstats.study.canonical import parse_moment
 from mpcstats.study.entries import Entry
 

@@ -14,8 +14,8 @@ from mpcstats.errors import FrameRejected, JournalMismatch, NothingToResume, Pro
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.governance.vault import Vault
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.logs import Log
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.observing.logs import Log
 from mpcstats.node.state.tables import RunRow
 from mpcstats.study.lifecycle import StudyState, parties_of
 

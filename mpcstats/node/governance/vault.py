@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 from mpcstats.errors import MpcStatsError
-from mpcstats.node.journal import FileJournal, storage_key
-from mpcstats.node.ledger import ReleaseLedger
-from mpcstats.node.sealing import withdraw
+from mpcstats.node.ledger.releases import ReleaseLedger
+from mpcstats.node.runs.journal import FileJournal, storage_key
+from mpcstats.node.runs.sealing import withdraw
 
 __all__ = ["Vault"]
 

@@ -14,13 +14,13 @@ from typing import Any
 import grpc
 
 from mpcstats.errors import NotApproved, PartyUnreachable, SpecError
-from mpcstats.node.coordinator import Errand, coordinate
+from mpcstats.node.consortium.joining import joined
+from mpcstats.node.consortium.terms import parse_terms
 from mpcstats.node.failures import from_peer_failure
 from mpcstats.node.governance.permit import Permit
-from mpcstats.node.joining import joined
-from mpcstats.node.participation import House
-from mpcstats.node.taking_up import Choice, run_study
-from mpcstats.node.terms import parse_terms
+from mpcstats.node.runs.coordinator import Errand, coordinate
+from mpcstats.node.runs.participation import House
+from mpcstats.node.runs.taking_up import Choice, run_study
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.lifecycle import RunState, StudyState
 from mpcstats.study.lock import parse_proposal

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
-from mpcstats.node.checks import check_records
-from mpcstats.node.config import PartyDirectory
 from mpcstats.node.datasets.check import Report, check_dataset, id_format
 from mpcstats.node.datasets.column_check import column_findings
-from mpcstats.node.datasource import Records
-from mpcstats.node.setup import create_party
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.source import Records
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import create_party
 from mpcstats.study.dictionary import Column, Dictionary, parse_dictionary
 
 DATA = Path(__file__).parents[2] / "data"

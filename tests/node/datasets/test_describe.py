@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mpcstats.errors import DataError
 from mpcstats.node.datasets.describe import Draft, draft_dictionary
-from mpcstats.node.datasource import Dataset, load
+from mpcstats.node.records.source import Dataset, load
 from mpcstats.study.dictionary import Dictionary, parse_dictionary
 
 PEOPLE = 60

@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from mpcstats.errors import ConfigurationError, DataError
-from mpcstats.node import cells, scan
-from mpcstats.node.cells import cell_counts, cell_people
-from mpcstats.node.checks import check_records
-from mpcstats.node.consent import Consent
-from mpcstats.node.datasource import Dataset, Records, load
-from mpcstats.node.parquet import ParquetTable
+from mpcstats.node.records import cells, scan
+from mpcstats.node.records.cells import cell_counts, cell_people
+from mpcstats.node.records.checks import check_records
+from mpcstats.node.records.consent import Consent
+from mpcstats.node.records.parquet import ParquetTable
+from mpcstats.node.records.source import Dataset, Records, load
 from mpcstats.study.dictionary import parse_dictionary
 
 DICTIONARY = parse_dictionary(

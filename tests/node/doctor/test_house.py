@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from mpcstats.cli.main import app
 from mpcstats.node.doctor.findings import Finding, exit_code
 from mpcstats.node.doctor.local import check_house
-from mpcstats.node.identity import create_identity
-from mpcstats.node.lockfile import hold_lock
+from mpcstats.node.identity.keys import create_identity
+from mpcstats.node.identity.lockfile import hold_lock
 from mpcstats.testing.processes import PartyFiles, make_party_directories
 from tests.node.doctor.servers import make_pair
 
@@ -130,7 +130,7 @@ def test_files_that_are_wrong(alpha: Path) -> None:
 
 
 def test_the_port(alpha: Path) -> None:
-    from mpcstats.node.config import PartyDirectory
+    from mpcstats.node.settings.config import PartyDirectory
 
     port = int(PartyDirectory(alpha).config.network.listen.split(":")[1])
     with socket.create_server(("127.0.0.1", port)):

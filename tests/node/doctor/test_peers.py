@@ -19,14 +19,14 @@ import pytest
 from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
-from mpcstats.node.config import PartyDirectory
+from mpcstats.node.consortium.ping import ECHOES, MAX_PAYLOAD, PingDesk
 from mpcstats.node.doctor import talk
 from mpcstats.node.doctor.findings import Finding, exit_code
 from mpcstats.node.doctor.peers import check_peers, own_side, visit
-from mpcstats.node.identity import create_identity
-from mpcstats.node.ping import ECHOES, MAX_PAYLOAD, PingDesk
-from mpcstats.node.setup import make_card
-from mpcstats.node.toml_text import toml_block
+from mpcstats.node.identity.keys import create_identity
+from mpcstats.node.settings.config import PartyDirectory
+from mpcstats.node.settings.setup import make_card
+from mpcstats.node.settings.toml_text import toml_block
 from mpcstats.testing.processes import PartyFiles, make_party_directories
 from mpcstats.transport.tls import KeyPair, dial_options, peer_credentials
 from mpcstats.wire.node_pb2 import PingRequest

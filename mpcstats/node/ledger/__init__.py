@@ -1,0 +1,1 @@
+"""What was released before, and what may still be released beside it."""

@@ -1,0 +1,1 @@
+"""Telling people: a queue of notices, webhooks and e-mail."""

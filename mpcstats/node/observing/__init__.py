@@ -1,0 +1,1 @@
+"""What a running node shows of itself: logs, health, metrics, the state of its peers."""

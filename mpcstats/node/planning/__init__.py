@@ -1,0 +1,1 @@
+"""Before a study is proposed: rehearsed on dummy records, planned from that, drafted at a party."""

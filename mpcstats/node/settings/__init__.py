@@ -1,0 +1,1 @@
+"""A party's settings and the files that hold them."""
