@@ -13,14 +13,9 @@ _LARGE = 5
 
 _FOLDERS = ("tests/protocols/", "tests/privacy/test_exact_circuits", "tests/runtime/test_mpyc")
 
-_SHARED_NODES = {
-    "tests/governance/": "studies",
-    "tests/node/test_nemesis": "runs",
-    "tests/node/test_runs": "runs",
-    "tests/node/test_lost_party": "runs",
-}
-"""Tests that share running nodes, which take long to start: all of a group in one process. There are fewer groups than
-processes: those of no group use the time in which nodes wait for each other."""
+_NODES = ("tests/governance/", "tests/node/test_nemesis", "tests/node/test_runs", "tests/node/test_lost_party")
+"""Tests that share running nodes, which take long to start: in one process. Another one has the time in which nodes
+wait for each other."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -38,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return next((group for start, group in _SHARED_NODES.items() if nodeid.startswith(start)), nodeid)
+            return "nodes" if nodeid.startswith(_NODES) else nodeid
 
     return Scheduling(config, log)
 

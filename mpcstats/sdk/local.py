@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pandas as pd
 
-from mpcstats.errors import DataError, MpcStatsError, SpecError
+from mpcstats.errors import DataError, SpecError
 from mpcstats.node.ledger.releases import ReleaseLedger, Snapshot
 from mpcstats.node.records.preparation import people_of, prepare_with_report
 from mpcstats.node.records.source import Dataset, Records, load
 from mpcstats.node.runs.execution import execute
+from mpcstats.node.runs.in_process import first_error, in_own_thread
 from mpcstats.node.runs.plan_codec import plan_to_plain
 from mpcstats.sdk.consortium import Consortium
 from mpcstats.sharing.committee import Committee, default_committee, default_threshold
@@ -34,7 +33,6 @@ from mpcstats.transport.memory import MemoryNetwork
 
 __all__ = ["LocalConsortium", "local"]
 
-T = TypeVar("T")
 LARGEST = 60
 HELPER = "compute-only party"
 
@@ -140,7 +138,7 @@ class LocalConsortium(Consortium):
             people[name] = people_of(spec, plan, records, self._dictionary, name)
             if variants is not None:
                 self._progress(f"{name}: {report}")
-        return _in_thread(self._compute(spec, plan, contributions, variants, people))
+        return in_own_thread(self._compute(spec, plan, contributions, variants, people))
 
     def _variants(self) -> pd.DataFrame:
         tables = {}
@@ -218,7 +216,11 @@ class LocalConsortium(Consortium):
                 raise
 
         outcomes = await asyncio.gather(*(party(i + 1) for i in range(len(self.parties))), return_exceptions=True)
-        return _first(outcomes)
+        error = first_error(outcomes)
+        if error is not None:
+            raise error
+        assert isinstance(outcomes[0], Outcome)
+        return outcomes[0]
 
 
 def _committee(parties: int, members: int | None, threshold: int | None) -> Committee:
@@ -226,31 +228,3 @@ def _committee(parties: int, members: int | None, threshold: int | None) -> Comm
     if m > parties:
         raise SpecError(f"a committee of {m} was asked for, and there are {parties} parties")
     return Committee(m, default_threshold(m) if threshold is None else threshold)
-
-
-def _first(outcomes: list[Outcome | BaseException]) -> Outcome:
-    """The first party's outcome, or the error that started it all (not the echo at the other parties)."""
-    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
-    if errors:
-        raise next((e for e in errors if not (isinstance(e, MpcStatsError) and "was stopped" in e.message)), errors[0])
-    assert isinstance(outcomes[0], Outcome)
-    return outcomes[0]
-
-
-def _in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in a thread of its own: notebooks have an event loop already."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="mpcstats-embedded", daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

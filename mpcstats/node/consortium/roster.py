@@ -31,9 +31,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.identity.keys import check_name, fingerprint_words, load_certificate, signing_public
-from mpcstats.node.settings.toml_text import toml_block, toml_value
 from mpcstats.sharing.committee import DEFAULT_MEMBERS, MOST_WITHOUT_GUESTS, Committee, default_threshold
 from mpcstats.study.files.reading import read_toml, validated
+from mpcstats.study.files.writing import toml_block, toml_scalar
 from mpcstats.study.spec import digest
 from mpcstats.transport.tls import PinnedPeer, fingerprint
 
@@ -145,7 +145,7 @@ class Member(BaseModel):
     def to_toml(self) -> str:
         """The fields as TOML lines."""
         names = ("name", "role", "operator", "address", *(("succession",) if self.succession else ()))
-        fields = (f"{key} = {toml_value(getattr(self, key))}" for key in names)
+        fields = (f"{key} = {toml_scalar(getattr(self, key))}" for key in names)
         return "\n".join((*fields, f"certificate = {toml_block(self.certificate)}")) + "\n"
 
 
@@ -164,7 +164,7 @@ class Card(Member):
     def to_toml(self) -> str:
         """The whole card."""
         head = 'apiVersion = "mpcstats/v1"\nkind = "PartyCard"\n'
-        own = (f"{key} = {toml_value(value)}\n" for key in CARD_ONLY if (value := getattr(self, key)))
+        own = (f"{key} = {toml_scalar(value)}\n" for key in CARD_ONLY if (value := getattr(self, key)))
         return head + "".join(own) + super().to_toml()
 
 
@@ -301,13 +301,13 @@ class Roster(BaseModel):
     def to_toml(self) -> str:
         """The whole roster."""
         head = (
-            f'apiVersion = "mpcstats/v1"\nkind = "Roster"\nconsortium = {toml_value(self.consortium)}\n'
+            f'apiVersion = "mpcstats/v1"\nkind = "Roster"\nconsortium = {toml_scalar(self.consortium)}\n'
             f"version = {self.version}\nthreshold = {self.threshold}\n"
         )
         if self.previous:
-            head += f"previous = {toml_value(self.previous)}\n"
+            head += f"previous = {toml_scalar(self.previous)}\n"
         if not self.has_usual_committee:
-            head += f"committee = [{', '.join(map(toml_value, self.committee))}]\n"
+            head += f"committee = [{', '.join(map(toml_scalar, self.committee))}]\n"
         return head + "".join(f"\n[[party]]\n{member.to_toml()}" for member in self.party)
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from mpcstats.errors import DataError
 from mpcstats.node.records.checks import TIME_TOLERANCE, check_records, too_large
 from mpcstats.node.records.source import Records
-from mpcstats.node.settings.toml_text import toml_value
 from mpcstats.study.dictionary import Column, Dictionary
+from mpcstats.study.files.writing import toml_scalar
 from mpcstats.study.values import as_days, as_numbers, as_text, day_number, kind_of
 
 __all__ = ["Finding", "Status", "column_findings"]
@@ -97,7 +97,7 @@ def _levels(cells: pd.Series[Any], column: Column, levels: Any) -> list[Finding]
     odd = known[~known.isin(list(levels))]
     if odd.empty:
         return []
-    hint = f"map them in mapping.toml, [values.{toml_value(column.name)}], or agree on another dictionary"
+    hint = f"map them in mapping.toml, [values.{toml_scalar(column.name)}], or agree on another dictionary"
     return [
         _problem(column, len(odd), f"hold {odd.nunique():,} codes that the dictionary does not have", "E2104", hint)
     ]
@@ -147,7 +147,7 @@ def _no_numbers(cells: pd.Series[Any], column: Column, other: bool) -> list[Find
     numbers = pd.Series(np.nan, index=cells.index) if other else pd.to_numeric(cells, errors="coerce")
     bad = cells[numbers.isna() & cells.notna()]
     codes = pd.Series(as_text(bad if len(bad) else cells), dtype=object).dropna()
-    hint = f"map them in mapping.toml, [values.{toml_value(column.name)}], or correct the records"
+    hint = f"map them in mapping.toml, [values.{toml_scalar(column.name)}], or correct the records"
     what = f"hold text instead of a number ({codes.nunique():,} different codes)"
     return [_problem(column, len(codes), what, "E2102", hint)]
 

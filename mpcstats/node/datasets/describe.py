@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mpcstats.errors import DataError
 from mpcstats.node.records.source import Records
-from mpcstats.node.settings.toml_text import toml_value
+from mpcstats.study.files.writing import toml_scalar
 from mpcstats.study.values import Kind, as_days, as_numbers, as_text, day_of_number, kind_of
 
 __all__ = ["LEAST_PEOPLE", "Draft", "draft_dictionary"]
@@ -82,13 +82,13 @@ def draft_dictionary(
     if person is not None and person not in records.names:
         raise DataError(f"the table has no column {person!r}, which was named as the one of people", party=party)
     people = _people(records, person)
-    parts, notes = [_HEAD.format(least=least, id=toml_value(name))], []
+    parts, notes = [_HEAD.format(least=least, id=toml_scalar(name))], []
     if person is None:
         parts.append(
             '# unit_of_count = "person_id"    # the column that identifies people, where they may have several rows\n'
         )
     else:
-        parts.append(f"unit_of_count = {toml_value(person)}\n")
+        parts.append(f"unit_of_count = {toml_scalar(person)}\n")
     for column in records.names:
         is_id = column in {person, records.id_column, records.family_column}
         lines, remark = _column(column, records.columns([column])[column], people, least, is_id)
@@ -109,7 +109,7 @@ def _column(
     name: str, cells: pd.Series[Any], people: NDArray[np.int64], least: int, is_id: bool
 ) -> tuple[list[str], str]:
     """Lines of the file, and a remark for the owner."""
-    head = ["[[column]]", f"name = {toml_value(name)}"]
+    head = ["[[column]]", f"name = {toml_scalar(name)}"]
     if is_id:
         return [*head, 'type = "category"', 'missing = "refused"', 'description = "Identifies people"'], ""
     kind = kind_of(cells)
@@ -133,14 +133,14 @@ def _described(
 
 
 def _tail(unit: str) -> list[str]:
-    return [*([f"unit = {toml_value(unit)}    # UCUM, such as a, d, kg, mm[Hg]"] if unit else []), 'description = "?"']
+    return [*([f"unit = {toml_scalar(unit)}    # UCUM, such as a, d, kg, mm[Hg]"] if unit else []), 'description = "?"']
 
 
 def _texts(head: list[str], cells: pd.Series[Any], people: NDArray[np.int64], least: int) -> tuple[list[str], str]:
     texts = pd.Series(as_text(cells), dtype=object)
     levels = _common(texts, people, least)
     others = int(texts.notna().sum() - texts.isin(levels).sum())
-    lines = [*head, 'type = "category"', _levels_line([toml_value(str(level)) for level in levels]), *_tail("")]
+    lines = [*head, 'type = "category"', _levels_line([toml_scalar(str(level)) for level in levels]), *_tail("")]
     return lines, _remark(others, "none of the drafted levels")
 
 
@@ -153,17 +153,17 @@ def _numbers(
     others = int(finite.sum() - np.isin(values, np.array(levels, dtype=np.float64)).sum())
     # codes, not measurements: few values that most people have (how many others there are hangs on single people)
     if 0 < len(levels) <= _MAX_INTEGER_LEVELS and 2 * others <= finite.sum():
-        lines = [*head, f"type = {toml_value(kind)}", _levels_line([str(int(level)) for level in levels]), *_tail("")]
+        lines = [*head, f"type = {toml_scalar(kind)}", _levels_line([str(int(level)) for level in levels]), *_tail("")]
         return lines, _remark(others, "none of the drafted levels")
     ends = _ends(values, people, least)
     if ends is None:
-        lines = [*head, f"type = {toml_value(kind)}", "# range = [0, 100]    # what is possible", *_tail("?")]
+        lines = [*head, f"type = {toml_scalar(kind)}", "# range = [0, 100]    # what is possible", *_tail("?")]
         return lines, f"fewer than {least} people have a value: no range was drafted"
     low, high = _outward(*ends)
     others = int(((values[finite] < low) | (values[finite] > high)).sum())
     shown = f"range = [{_plain(low)}, {_plain(high)}]    # set it to what is possible"
     extra = [] if whole else ["# resolution = 0.1    # if every value is a whole multiple of it"]
-    lines = [*head, f"type = {toml_value(kind)}", shown, *extra, *_tail("?")]
+    lines = [*head, f"type = {toml_scalar(kind)}", shown, *extra, *_tail("?")]
     return lines, _remark(others, "outside the drafted range")
 
 

@@ -18,9 +18,9 @@ from mpcstats.node.datasets.files import write_whole
 from mpcstats.node.datasets.snapshot import Snapshot, parse_url, snapshot_of, take_snapshot
 from mpcstats.node.records.source import load_genotypes
 from mpcstats.node.settings.config import DatasetConfig, PartyConfig, PartyDirectory
-from mpcstats.node.settings.toml_text import toml_value
 from mpcstats.node.site import source_of
 from mpcstats.study.dictionary import Dictionary, load_dictionary
+from mpcstats.study.files.writing import toml_scalar
 
 __all__ = [
     "NewDataset",
@@ -251,15 +251,11 @@ def _path(directory: PartyDirectory, path: Path) -> str:
 
 def _section_text(name: str, section: Mapping[str, Any]) -> str:
     head = f"datasets.{name}"
-    lines = [f"\n[{head}]", *(f"{key} = {toml_value(section[key])}" for key in _FIELDS if key in section)]
+    lines = [f"\n[{head}]", *(f"{key} = {toml_scalar(section[key])}" for key in _FIELDS if key in section)]
     for part in ("consent", "source"):
         if part in section:
-            lines += [f"\n[{head}.{part}]", *(f"{key} = {_value(value)}" for key, value in section[part].items())]
+            lines += [f"\n[{head}.{part}]", *(f"{key} = {toml_scalar(value)}" for key, value in section[part].items())]
     return "\n".join(lines) + "\n"
-
-
-def _value(value: str | list[str]) -> str:
-    return toml_value(value) if isinstance(value, str) else f"[{', '.join(map(toml_value, value))}]"
 
 
 def _check_files(directory: PartyDirectory, config: DatasetConfig, new: NewDataset) -> None:

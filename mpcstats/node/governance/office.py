@@ -14,12 +14,12 @@ from mpcstats.node.governance.calendar import Calendar
 from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.governance.people import OPERATOR, SignedStatement, check_statement
-from mpcstats.node.governance.permit import Permit, Phase
+from mpcstats.node.governance.permit import Permit
 from mpcstats.node.governance.unfinished import Unfinished
 from mpcstats.node.governance.vault import Vault
 from mpcstats.node.ledger.releases import ReleaseLedger
 from mpcstats.node.observing.logs import Log
-from mpcstats.node.runs.sealing import SealedRun
+from mpcstats.node.runs.sealing import Phase, SealedRun
 from mpcstats.node.schedules.book import ResultFolder
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.tables import RunRow, StatementRow

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from mpcstats.errors import Divergence, NotApproved, NotPermitted, SpecError, StudyClosed
 from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.runs.plan_codec import plan_to_plain
+from mpcstats.node.runs.sealing import Phase
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.stats.contributions import Plan
 from mpcstats.study.analyses import ANALYSES
@@ -26,9 +27,7 @@ from mpcstats.study.spec import AnalysisSpec, digest
 from mpcstats.types import DisclosureRules
 from mpcstats.version import __version__
 
-__all__ = ["Permit", "Phase", "check_unapproved", "registry_digest", "software"]
-
-Phase = Literal["whole", "compute", "release"]
+__all__ = ["Permit", "check_unapproved", "registry_digest", "software"]
 
 
 def registry_digest() -> str:

@@ -10,22 +10,22 @@ nothing leaves the process.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mpcstats.errors import DisclosureRefused, MpcStatsError
+from mpcstats.errors import DisclosureRefused
 from mpcstats.node.genotypes.dummy import dummy_genotypes
 from mpcstats.node.ledger.releases import Entry, ReleaseLedger, Snapshot
 from mpcstats.node.planning.costs import Moment, record
 from mpcstats.node.records.preparation import people_of, prepare
 from mpcstats.node.records.source import Records
 from mpcstats.node.runs.execution import execute
+from mpcstats.node.runs.in_process import first_error, in_own_thread
 from mpcstats.node.runs.plan_codec import plan_to_plain
 from mpcstats.runtime import Session
 from mpcstats.sharing.committee import Committee
@@ -43,7 +43,6 @@ from mpcstats.types import DisclosureRules
 
 __all__ = ["Rehearsal", "dummy_site", "marked", "rehearse"]
 
-T = TypeVar("T")
 
 ROWS = 600
 """Dummy people of a party, unless said otherwise."""
@@ -164,7 +163,7 @@ def rehearse(
         spec, plan, tuple(parties), tuple(data_parties), rules, dict(owners), committee, variants, tell, to
     )
     started = time.monotonic()
-    ended, sessions, moments = _in_thread(company.run(own, people, _ledgers(parties, earlier, people)))
+    ended, sessions, moments = in_own_thread(company.run(own, people, _ledgers(parties, earlier, people)))
     named = {company.parties[i - 1]: each for i, each in moments.items()}
     return replace(_report(company, ended, sessions, time.monotonic() - started, rows), moments=named)
 
@@ -280,7 +279,7 @@ def _report(
     seconds: float,
     rows: int,
 ) -> Rehearsal:
-    first = _first_error(ended)
+    first = first_error(ended)
     if first is not None and not isinstance(first, DisclosureRefused):
         raise first
     first_recipient = company.recipients[0]
@@ -309,30 +308,3 @@ def marked(outcome: Outcome) -> Outcome:
         withheld=[WATERMARK, *outcome.withheld],
         run=outcome.run | {"dummy": True},
     )
-
-
-def _first_error(ended: list[Outcome | BaseException | None]) -> BaseException | None:
-    """The error that started it all, not the echo at the other parties."""
-    errors = [each for each in ended if isinstance(each, BaseException)]
-    if not errors:
-        return None
-    return next((e for e in errors if not (isinstance(e, MpcStatsError) and "was stopped" in e.message)), errors[0])
-
-
-def _in_thread(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in a thread of its own: notebooks have an event loop already."""
-    result: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(asyncio.run(work))
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, name="mpcstats-rehearsal", daemon=True)
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return result[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import re
 import tomllib
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import Any
 
 from mpcstats.errors import ConfigurationError
 from mpcstats.node.consortium.roster import parse_toml
-from mpcstats.node.settings.toml_text import toml_value
+from mpcstats.study.files.writing import toml_scalar
 from mpcstats.study.schedule import Schedule, parse_schedule
 
 __all__ = ["study_file", "study_schedule", "write_schedule"]
@@ -72,12 +71,8 @@ def write_schedule(path: Path, plain: Mapping[str, Any]) -> Schedule:
 
 
 def _table(given: Mapping[str, Any]) -> str:
-    lines = [f"{name} = {_value(value)}" for name, value in given.items()]
+    lines = [f"{name} = {toml_scalar(value)}" for name, value in given.items()]
     return "\n".join(["[schedule]", *lines]) + "\n"
-
-
-def _value(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime.date) else toml_value(value)
 
 
 def _replaced(text: str, table: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mpcstats.errors import ConfigurationError
-from mpcstats.node.settings.toml_text import toml_value
+from mpcstats.study.files.writing import toml_scalar
 from mpcstats.study.policy import Policy, parse_policy
 
 __all__ = ["write_policy"]
@@ -27,17 +27,9 @@ def write_policy(path: Path, plain: Mapping[str, Any], *, replace: bool) -> Poli
             raise ConfigurationError(f"{path} exists", hint="--yes replaces it, and keeps the old one beside it")
         path.replace(path.with_name(f"{path.name}.before"))
     lines = ['apiVersion = "mpcstats/v1"', 'kind = "Policy"']
-    lines += [f"{key} = {_value(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
+    lines += [f"{key} = {toml_scalar(value)}" for key, value in plain.items() if not isinstance(value, Mapping)]
     for section, content in plain.items():
         if isinstance(content, Mapping) and content:
-            lines += ["", f"[{section}]", *(f"{key} = {_value(value)}" for key, value in content.items())]
+            lines += ["", f"[{section}]", *(f"{key} = {toml_scalar(value)}" for key, value in content.items())]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return policy
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    return toml_value(value) if isinstance(value, str) else str(value)

@@ -9,7 +9,7 @@ from mpcstats.errors import ConfigurationError
 from mpcstats.node.consortium.roster import CARD_ONLY, Card, read_model
 from mpcstats.node.identity.keys import create_identity, fingerprint_words
 from mpcstats.node.settings.config import PartyConfig, PartyDirectory
-from mpcstats.node.settings.toml_text import toml_value
+from mpcstats.study.files.writing import toml_scalar
 
 __all__ = ["create_keys", "create_party", "make_card"]
 
@@ -87,8 +87,8 @@ def create_party(
     if (directory / "party.toml").exists():
         raise ConfigurationError(f"{directory / 'party.toml'} exists", hint=f"mpcstats party init {directory}")
     pair = create_identity(directory, name)
-    lines = "".join(f"{key} = {toml_value(text)}\n" for key, text in about.items())
-    text = _PARTY.format(institution=lines, **{key: toml_value(value) for key, value in values.items()})
+    lines = "".join(f"{key} = {toml_scalar(text)}\n" for key, text in about.items())
+    text = _PARTY.format(institution=lines, **{key: toml_scalar(value) for key, value in values.items()})
     (directory / "party.toml").write_text(text + (_DATASET if role == "data" else ""), encoding="utf-8")
     policy = directory / "policy.toml"
     if role == "data" and not policy.exists():

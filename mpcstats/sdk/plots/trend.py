@@ -47,6 +47,8 @@ def plot_trend(table: pd.DataFrame, *, ax: Axes | None = None, title: str | None
     gaps = _gaps(ax, table, cells, -0.055 * highest)
     ax.set_ylim(-0.11 * highest if gaps else 0, highest * 1.1)
     zone = table["due"].dt.tz
+    if table["due"].nunique() == 1:  # of its own accord matplotlib shows four years around a single date
+        ax.set_xlim(table["due"].iloc[0] - pd.Timedelta(days=15), table["due"].iloc[0] + pd.Timedelta(days=15))
     locator = AutoDateLocator(minticks=3, maxticks=9, tz=zone)  # type: ignore[no-untyped-call]
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=zone))  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from typing import Any
 
 from mpcstats.errors import SpecError
 
-__all__ = ["comment", "study_text", "toml_scalar"]
+__all__ = ["comment", "study_text", "toml_block", "toml_scalar"]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WIDE = 110
@@ -39,6 +39,12 @@ def toml_scalar(value: Any) -> str:
         pairs = (f"{_key(key)} = {toml_scalar(part)}" for key, part in value.items() if part is not None)
         return f"{{ {', '.join(pairs)} }}"
     raise SpecError(f"{type(value).__name__} cannot be written as TOML")
+
+
+def toml_block(text: str) -> str:
+    """A PEM text as a multi-line literal string."""
+    assert "'''" not in text
+    return f"'''\n{text.strip()}\n'''"
 
 
 def _number(value: bool | int | float) -> str:
