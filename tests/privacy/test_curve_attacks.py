@@ -70,7 +70,11 @@ def steps_of(curves: RoundedCurves, cohort: int, kind: int) -> list[tuple[int, i
     return sorted({*visible, *itertools.pairwise(range(-1, end)), *((-1, point) for point in range(end))})
 
 
-@pytest.mark.parametrize(("kinds", "points", "largest"), [(2, 3, 15), (3, 2, 18)], ids=["survival", "competing risks"])
+@pytest.mark.parametrize(
+    ("kinds", "points", "largest"),
+    [(2, 3, 15), pytest.param(3, 2, 18, marks=pytest.mark.long)],
+    ids=["survival", "competing risks"],
+)
 def test_one_release_forces_no_small_step(
     kinds: int, points: int, largest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +171,7 @@ def all_cells(largest: int, groups: int, points: int) -> np.ndarray:
         (3, 2, 1, 24),
         (2, 3, 1, 19),
         (5, 2, 1, 34),
-        (5, 3, 1, 34),
+        pytest.param(5, 3, 1, 34, marks=pytest.mark.long),
     ],
 )
 def test_curves_of_groups_and_of_everybody_together_force_no_small_step(

@@ -109,8 +109,8 @@ QUICK = {
 def outcomes(parties: dict[str, Any], call: Call, monkeypatch: pytest.MonkeyPatch, **options: Any) -> list[Any]:
     """What every party got in the last run of `call`: an outcome, or why there is none."""
     seen: list[list[Outcome | BaseException]] = []
-    first = local_module._first
-    monkeypatch.setattr(local_module, "_first", lambda found: seen.append(found) or first(found))
+    first = local_module.first_error
+    monkeypatch.setattr(local_module, "first_error", lambda found: seen.append(found) or first(found))
     with ms.local(parties, **options) as consortium, suppress(DisclosureRefused):
         call(consortium)
     monkeypatch.undo()

@@ -137,7 +137,9 @@ def families_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("families_alone")
-@pytest.mark.parametrize("known", [True, False], ids=["", "earlier cells that may be hidden"])
+@pytest.mark.parametrize(
+    "known", [pytest.param(True, marks=pytest.mark.long), False], ids=["", "earlier cells that may be hidden"]
+)
 def test_all_pairs_and_unions_are_found_and_no_others(known: bool) -> None:
     rng = np.random.default_rng(1)
     outcomes = []

@@ -16,7 +16,6 @@ from typing import Any
 
 import grpc
 import pytest
-from mpcstats.node.settings.toml_text import toml_block
 from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
@@ -27,6 +26,7 @@ from mpcstats.node.doctor.peers import check_peers, own_side, visit
 from mpcstats.node.identity.keys import create_identity
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.settings.setup import make_card
+from mpcstats.study.files.writing import toml_block
 from mpcstats.testing.processes import PartyFiles, make_party_directories
 from mpcstats.transport.tls import KeyPair, dial_options, peer_credentials
 from mpcstats.wire.node_pb2 import PingRequest
