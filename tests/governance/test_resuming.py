@@ -133,8 +133,13 @@ def test_a_run_in_which_a_party_was_killed_is_taken_up_again(consortium: Consort
     eventually(lambda: not consortium.kept(study, whole), "journals are kept after the release")
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("victim", NAMES)
+@pytest.mark.parametrize(
+    "victim",
+    [
+        pytest.param(name, marks=pytest.mark.long if name == NAMES[-1] else pytest.mark.exhaustive, id=name)
+        for name in NAMES
+    ],
+)
 def test_it_is_taken_up_again_after_a_kill_at_any_round(consortium: Consortium, victim: str) -> None:
     """The party dies in every attempt, further on each time, until there is nothing left to die in."""
     study, asking = consortium.study(f"dies-often-{victim}"), next(name for name in NAMES if name != victim)

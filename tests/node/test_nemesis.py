@@ -191,9 +191,10 @@ def test_more_accidents_of_a_count(lab):
     assert audit_problems(lab.directories.values()) == []
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "state-rolled-back"])
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize(
+    "sealed", [pytest.param(False, marks=pytest.mark.exhaustive), pytest.param(True, marks=pytest.mark.long)]
+)
 def test_every_class_of_accident(lab, kind, sealed):
     if kind in ("clock-jump", "expired") and not lab.can_set_clocks:
         pytest.skip("pip install libfaketime, which changes a process' clock")
@@ -204,7 +205,7 @@ def test_every_class_of_accident(lab, kind, sealed):
     assert audit_problems(lab.directories.values()) == []
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("party", ["alpha", "beta"])
 def test_a_party_dies_at_every_message_of_a_count(lab, party):
     outcomes = []
