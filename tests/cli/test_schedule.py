@@ -218,6 +218,12 @@ def test_the_trend_has_gaps_where_there_is_no_number(node):
         found.save("x", formats=("pdf",))
 
 
+def test_a_single_count_stands_in_its_month(node):
+    answer = node.govern("schedule_history", study=STUDY)
+    left, right = ScheduleHistory(answer | {"rows": answer["rows"][:1]}).plot().axes[0].get_xlim()
+    assert 28 <= right - left <= 31  # days
+
+
 def test_a_history_without_runs(node):
     empty = ScheduleHistory({"name": "new", "study": STUDY, "tz": "UTC", "cron": "0 6 1 * *", "rows": []})
     assert len(empty.to_frame()) == 0
