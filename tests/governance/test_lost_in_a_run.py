@@ -17,6 +17,7 @@ import pytest
 import structlog
 
 from mpcstats.errors import PartyPresent, PartyUnreachable
+from mpcstats.node.assembly import open_house
 from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.control import PeerService
 from mpcstats.node.governance import absence
@@ -25,7 +26,6 @@ from mpcstats.node.governance.locking import make_lock
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.observing.meter import Meter
 from mpcstats.node.runs.participation import House
-from mpcstats.node.server import _house
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.sandbox import PartyFiles, make_party_directories
 from mpcstats.stats.outcome_codec import outcome_from_bytes
@@ -69,12 +69,12 @@ class Node:
 
 
 async def started(directory: PartyDirectory, roster: Roster) -> Node:
-    """As `mpcstats.node.server.serve` starts one, without what runs in the background."""
+    """As `mpcstats.node.server.Node` is one, without what runs in the background."""
     own, log = directory.identity(), structlog.get_logger()
     index = roster.index(own.certificate_pem)
     peers = [peer for peer in roster.peers if peer.index != index]
     network = PeerNetwork(own, index, roster.peers, lambda _reason, _party: None, len(roster.committee))
-    house, office, _ = _house(directory, roster, network, log, Meter())
+    house, office, _ = open_house(directory, roster, network, log, Meter())
     if directory.config.name == LOST:
         house = replace(house, execute=lambda *_, **__: dies(node))
     check = CallerCheck(fingerprint(own.certificate_pem), peers, frozenset(), lambda *_: None)

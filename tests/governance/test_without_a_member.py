@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import MpcStatsError, NotApproved, PartyNeeded, PartyPresent, PartyUnreachable, StudyClosed
+from mpcstats.node.assembly import open_office
 from mpcstats.node.auditing.log import AuditLog, roster_keys
 from mpcstats.node.bundles.checks import check_bundle, failures
-from mpcstats.node.server import open_office
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.database import Database
 from mpcstats.sdk.sandbox import PartyFiles, ProcessNetwork, make_party_directories
