@@ -6,9 +6,9 @@ import datetime
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -32,6 +32,7 @@ from mpcstats.version import __version__
 
 __all__ = ["Draft", "Finding"]
 
+R = TypeVar("R")
 Terms = Mapping[str, Mapping[str, Any]]
 
 
@@ -146,20 +147,7 @@ class Draft:
 
     def rehearse(self, rows: int = ROWS, progress: Callable[[str], None] | None = None) -> Rehearsal:
         """Run it on dummy records, with all parties in this process."""
-        rules, owners = strictest(self.rules)
-        return rehearse(
-            self.spec,
-            self.dictionary,
-            self.variants,
-            self.roster.names,
-            self.roster.data_parties,
-            rules,
-            owners,
-            committee=self.roster.computing,
-            rows=rows,
-            recipients=self.study.recipients_of(self.roster.names),
-            progress=progress,
-        )
+        return self._asked(rehearse)(rows=rows, progress=progress)
 
     def plan(
         self,
@@ -169,22 +157,24 @@ class Draft:
         progress: Callable[[str], None] | None = None,
     ) -> StudyPlan:
         """What it will open and cost; with the releases that this party's ledger has of the data set."""
+        line = {"round_trip_ms": round_trip_ms, "megabits": megabits}
+        return self._asked(plan_study)(rows=rows, earlier=self._earlier(), progress=progress, **line)
+
+    def _asked(self, answer: Callable[..., R]) -> Callable[..., R]:
+        """A rehearsal or a plan of this study: what both are told about it."""
         rules, owners = strictest(self.rules)
-        return plan_study(
+        names = self.roster.names
+        return partial(
+            answer,
             self.spec,
             self.dictionary,
             self.variants,
-            self.roster.names,
+            names,
             self.roster.data_parties,
             rules,
             owners,
             committee=self.roster.computing,
-            rows=rows,
-            recipients=self.study.recipients_of(self.roster.names),
-            earlier=self._earlier(),
-            round_trip_ms=round_trip_ms,
-            megabits=megabits,
-            progress=progress,
+            recipients=self.study.recipients_of(names),
         )
 
     def lock(self, plan: StudyPlan) -> dict[str, Any]:
