@@ -55,12 +55,15 @@ class PartyFiles:
         Content of policy.toml.
     run : mapping
         The [run] section.
+    state : str, optional
+        Where [storage] keeps the node's state: the URL of a PostgreSQL database. Default: SQLite in the directory.
     """
 
     role: str = "data"
     datasets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     policy: str = _POLICY
     run: Mapping[str, float] = field(default_factory=dict)
+    state: str | None = None
 
 
 def free_ports(number: int) -> list[int]:
@@ -134,6 +137,8 @@ def _sections(files: PartyFiles) -> str:
         lines += [f"[datasets.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in settings.items())]
     if files.run:
         lines += ["[run]", *(f"{key} = {value}" for key, value in files.run.items())]
+    if files.state:
+        lines += ["[storage]", f"state = {json.dumps(files.state)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -15,28 +16,16 @@ __all__ = ["postgres_server"]
 pytestmark = pytest.mark.long
 
 
-def test_a_study_with_postgresql(tmp_path, postgres_server, monkeypatch) -> None:
+def test_a_study_with_postgresql(tmp_path, postgres_server) -> None:
     psycopg = pytest.importorskip("psycopg")
     with psycopg.connect(host=str(postgres_server), user="mpcstats", dbname="postgres", autocommit=True) as connection:
         for name in NAMES:
             connection.execute(f"CREATE DATABASE {name}")
-    files = make_files(tmp_path)
     # the roster is signed into the database that party.toml names
-    directories = {}
-
-    def with_state(name: str) -> str:
-        return f'\n[storage]\nstate = "postgresql://mpcstats@/{name}?host={postgres_server}"\n'
-
-    import mpcstats.sdk.sandbox as sandbox
-
-    original = sandbox._make_party
-
-    def make(target, name, address, party):
-        original(target, name, address, party)
-        with (target / "party.toml").open("a", encoding="utf-8") as file:
-            file.write(with_state(name))
-
-    monkeypatch.setattr(sandbox, "_make_party", make)
+    files = {
+        name: replace(party, state=f"postgresql://mpcstats@/{name}?host={postgres_server}")
+        for name, party in make_files(tmp_path).items()
+    }
     directories = make_party_directories(tmp_path / "parties", files, consortium="heart")
     with ProcessNetwork(directories, start_seconds=240) as network:
         clients = [network[name].client for name in NAMES]
