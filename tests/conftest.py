@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from typing import Any
 
 import pytest
 
+from mpcstats.sdk.sandbox import NodeProcess
 from mpcstats.sharing.committee import Committee
+from mpcstats.testing.warm import Nursery
 
 _LARGE = 5
 """Parties from which a protocol's test is long."""
@@ -16,6 +20,27 @@ _FOLDERS = ("tests/protocols/", "tests/privacy/test_exact_circuits", "tests/runt
 _NODES = ("tests/governance/", "tests/node/test_nemesis", "tests/node/test_runs", "tests/node/test_lost_party")
 """Tests that share running nodes, which take long to start: in one process. Another one has the time in which nodes
 wait for each other."""
+
+
+started_from_the_shell = NodeProcess.launch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nursery():
+    """Nodes are forks of one process that has imported everything; it begins with the first node."""
+    with contextlib.ExitStack() as stack:
+        waiting: list[Nursery] = []
+
+        def launch(command, console):
+            if command[0] != sys.executable:
+                return started_from_the_shell(command, console)
+            if not waiting:
+                waiting.append(stack.enter_context(Nursery()))
+            return waiting[0].launch(command, console)
+
+        NodeProcess.launch = staticmethod(launch)
+        yield
+        NodeProcess.launch = staticmethod(started_from_the_shell)
 
 
 @pytest.hookimpl(tryfirst=True)

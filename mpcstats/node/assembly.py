@@ -20,8 +20,8 @@ from mpcstats.node.notices.queue import Notifier, key_expiring, run_notifier
 from mpcstats.node.observing.logs import Log
 from mpcstats.node.observing.meter import Meter
 from mpcstats.node.observing.vitals import Vitals
+from mpcstats.node.runs.house import House
 from mpcstats.node.runs.jobs import Jobs
-from mpcstats.node.runs.participation import House
 from mpcstats.node.schedules.engine import run_schedules
 from mpcstats.node.schedules.runs import schedule_engine
 from mpcstats.node.settings.config import PartyDirectory

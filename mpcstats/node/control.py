@@ -23,7 +23,8 @@ from mpcstats.node.governance.courier import ENTRY_BATCH, parse_heads, take_entr
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.observing.peers import PeerWatch
 from mpcstats.node.runs.coordinator import ECHO_SECONDS, coordinate
-from mpcstats.node.runs.participation import House, Participation
+from mpcstats.node.runs.house import House
+from mpcstats.node.runs.participation import Participation
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_pieces
 from mpcstats.study.analyses import parse_spec
@@ -114,10 +115,10 @@ class PeerService(PeerServicer):
                 with self._seat(coordinator):
                     await self._take_part(participation, coordinator, context)
             except asyncio.CancelledError as error:
-                participation.log_failure(error)
+                participation.record.failed(error)
                 raise
             except Exception as error:
-                participation.log_failure(error)
+                participation.record.failed(error)
                 tell = _Teller(context)
                 tell(PartyMessage(refused=for_peer(error, self._house.name)))
                 await tell.done()

@@ -12,11 +12,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from mpcstats.errors import ConfigurationError, DeadlineExceeded
 from mpcstats.node.consortium.joining import join_roster
@@ -142,6 +142,34 @@ def _sections(files: PartyFiles) -> str:
     return "\n".join(lines) + "\n"
 
 
+class RunningProcess(Protocol):
+    """What is used of a process that was started: subprocess.Popen, or what tests have in its place."""
+
+    @property
+    def args(self) -> Any: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+def _execute(command: Sequence[str], console: Path) -> RunningProcess:
+    """Start a command; what it prints is appended to a file."""
+    with console.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603 - our own command
+            [*command],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+
+
 class NodeProcess:
     """One `party start` process.
 
@@ -153,23 +181,16 @@ class NodeProcess:
         What to run instead of `mpcstats party start DIR`.
     """
 
+    launch: ClassVar[Callable[[Sequence[str], Path], RunningProcess]] = staticmethod(_execute)
+    """Starts a command that prints to a file; tests start nodes in another way (`mpcstats.testing.warm`)."""
+
     def __init__(self, directory: Path, command: Sequence[str] | None = None) -> None:
         self.directory = directory
         self.name = directory.name
         self.console_file = directory / "logs" / "console.txt"
         self.console_file.parent.mkdir(exist_ok=True, mode=0o700)
         arguments = command or [sys.executable, "-m", "mpcstats.cli.main", "party", "start", str(directory)]
-        with self.console_file.open("ab") as console:
-            self.process = subprocess.Popen(  # noqa: S603 - our own command
-                [*arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-                env=os.environ
-                | {
-                    "PYTHONUNBUFFERED": "1",
-                },
-            )
+        self.process = NodeProcess.launch(arguments, self.console_file)
 
     @property
     def client(self) -> NodeClient:

@@ -113,9 +113,10 @@ def left_behind(root: Path, ports: Iterable[int]) -> list[str]:
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
+                files = [str(link.readlink()) for link in (entry / "fd").iterdir()]
             except OSError:
                 continue
-            if any(word.startswith(f"{root}/") for word in words):
+            if any(word.startswith(f"{root}/") for word in (*words, *files)):
                 found.append(f"process {entry.name}: {' '.join(words)}")
     listening = {
         int(fields[1].rpartition(":")[2], 16)

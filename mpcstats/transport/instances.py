@@ -8,6 +8,8 @@ are refused, from both, until one of them has been silent for a while.
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import secrets
 import time
@@ -19,19 +21,28 @@ import grpc
 from mpcstats.errors import PeerRefused
 from mpcstats.transport.callers import caller_index
 
-__all__ = ["CALLER_OPTIONS", "INSTANCE", "SILENT_SECONDS", "Instances"]
-
-INSTANCE = secrets.token_hex(16)
-"""This process."""
-
-CALLER_OPTIONS = [("grpc.primary_user_agent", f"mpcstats-instance/{INSTANCE}")]
-"""gRPC options of every channel to another party."""
+__all__ = ["SILENT_SECONDS", "Instances", "caller_options", "instance"]
 
 SILENT_SECONDS = 300.0
 """How long one of two nodes has to be silent before the other one is believed. Nodes call each other every 20 s."""
 
 _REMEMBERED = 64
 _AGENT = re.compile(r"mpcstats-instance/([0-9a-f]{32})(?![0-9a-f])")
+
+
+def instance() -> str:
+    """The number of this process; a fork has its own."""
+    return _number(os.getpid())
+
+
+@functools.cache
+def _number(_process: int) -> str:
+    return secrets.token_hex(16)
+
+
+def caller_options() -> list[tuple[str, str]]:
+    """gRPC options of every channel to another party."""
+    return [("grpc.primary_user_agent", f"mpcstats-instance/{instance()}")]
 
 
 class Instances(grpc.aio.ServerInterceptor):  # type: ignore[misc]

@@ -19,7 +19,7 @@ from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import OPERATOR, caller_index
 from mpcstats.transport.codec import decode, encode
 from mpcstats.transport.grpc_channel import GrpcChannel, SessionKey
-from mpcstats.transport.instances import CALLER_OPTIONS, Instances
+from mpcstats.transport.instances import Instances, caller_options
 from mpcstats.transport.tls import KeyPair, PinnedPeer, dial_options, peer_credentials
 from mpcstats.wire.transport_pb2 import Frame
 
@@ -86,7 +86,7 @@ class PeerNetwork:
         self._roster = roster
         self._on_refused = on_refused
         self._members = len(roster) if members is None else members
-        self._options = CALLER_OPTIONS if is_node else []
+        self._options = caller_options() if is_node else []
         self._channels: dict[int, Any] = {}
         self._sessions: dict[SessionKey, _Open] = {}
         self._opened = asyncio.Condition()

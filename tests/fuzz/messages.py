@@ -25,8 +25,8 @@ from mpcstats.node.governance.courier import parse_heads, take_entries
 from mpcstats.node.governance.desk import Desk
 from mpcstats.node.ledger.check import _merged as merge_told
 from mpcstats.node.ledger.check import _parsed as parse_told
-from mpcstats.node.runs.participation import rules_from_json
 from mpcstats.node.runs.plan_codec import plan_from_json
+from mpcstats.node.runs.terms import rules_from_json
 from mpcstats.node.state.database import Database
 from mpcstats.runtime.manifest import Manifest
 from mpcstats.sdk.audit import _checked as check_audit_lines

@@ -25,7 +25,7 @@ from mpcstats.node.governance.courier import Courier
 from mpcstats.node.governance.locking import make_lock
 from mpcstats.node.governance.verbs import Verbs
 from mpcstats.node.observing.meter import Meter
-from mpcstats.node.runs.participation import House
+from mpcstats.node.runs.house import House
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.sandbox import PartyFiles, make_party_directories
 from mpcstats.stats.outcome_codec import outcome_from_bytes

@@ -30,7 +30,7 @@ from mpcstats.node.governance.permit import Permit
 from mpcstats.node.governance.verbs import _way_out
 from mpcstats.node.runs.coordinator import _plainly
 from mpcstats.node.runs.lineup import Lineup
-from mpcstats.node.runs.participation import study_digest
+from mpcstats.node.runs.terms import study_digest
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.settings.setup import create_party, make_card
 from mpcstats.study.entries import SignedEntry

@@ -21,8 +21,8 @@ from mpcstats.node.observing.meter import Meter
 from mpcstats.node.observing.stderr import refusal_reason
 from mpcstats.node.runs.coordinator import _begin
 from mpcstats.node.runs.jobs import Jobs
-from mpcstats.node.runs.participation import rules_from_json, rules_to_json
 from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_json, plan_to_plain
+from mpcstats.node.runs.terms import rules_from_json, rules_to_json
 from mpcstats.stats.contributions.association import AssociationPlan
 from mpcstats.stats.contributions.counts import CountPlan
 from mpcstats.stats.contributions.sample_overlap import SampleOverlapPlan

@@ -22,8 +22,8 @@ from mpcstats import __version__
 from mpcstats.cli.main import app
 from mpcstats.errors import DataError, NotPermitted, PartyUnreachable, PeerRefused, SpecError
 from mpcstats.node.identity.keys import create_identity
-from mpcstats.node.runs.participation import rules_from_json, rules_to_json
 from mpcstats.node.runs.plan_codec import plan_to_json
+from mpcstats.node.runs.terms import rules_from_json, rules_to_json
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.connect import NodeClient
 from mpcstats.stats.contributions.counts import CountPlan

@@ -8,7 +8,7 @@ import pytest
 
 from mpcstats.errors import ConfigurationError, PeerRefused
 from mpcstats.node.identity.alone import check_alone
-from mpcstats.transport.instances import INSTANCE, SILENT_SECONDS, Instances
+from mpcstats.transport.instances import SILENT_SECONDS, Instances, instance
 from mpcstats.transport.tls import dial_options, peer_credentials
 from tests.transport.nodes import make_keys, raw_stream, running_parties
 
@@ -30,8 +30,8 @@ def world():
 
 def test_restarts_are_no_doubles(world):
     seen, clock, told = world
-    for instance in (A, A, B, B, C, C):
-        assert seen.heard(2, instance)
+    for number in (A, A, B, B, C, C):
+        assert seen.heard(2, number)
         clock.now += 1
     assert seen.heard(1, A)  # another party may have any number
     assert told == []
@@ -112,7 +112,7 @@ async def test_nodes_say_which_process_they_are(tmp_path):
         with contextlib.suppress(grpc.RpcError, asyncio.InvalidStateError):
             await call.write(b"no frame")
             await call.read()
-        assert list(parties[0].network.instances._seen[2]) == [INSTANCE]
+        assert list(parties[0].network.instances._seen[2]) == [instance()]
 
 
 async def test_a_node_does_not_start_while_another_one_answers_for_its_party(tmp_path):

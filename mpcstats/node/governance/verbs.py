@@ -19,7 +19,7 @@ from mpcstats.node.consortium.terms import parse_terms
 from mpcstats.node.failures import from_peer_failure
 from mpcstats.node.governance.permit import Permit
 from mpcstats.node.runs.coordinator import Errand, coordinate
-from mpcstats.node.runs.participation import House
+from mpcstats.node.runs.house import House
 from mpcstats.node.runs.taking_up import Choice, run_study
 from mpcstats.study.analyses import parse_spec
 from mpcstats.study.lifecycle import RunState, StudyState

@@ -10,7 +10,7 @@ from mpcstats.node.control import CONTROL_SERVICE
 from mpcstats.node.observing.health import HEALTH_SERVICE, Health
 from mpcstats.node.observing.metrics import MetricsPage
 from mpcstats.node.observing.peers import PeerWatch
-from mpcstats.node.runs.participation import House
+from mpcstats.node.runs.house import House
 from mpcstats.transport.callers import CallerCheck
 from mpcstats.transport.rates import Rates
 from mpcstats.transport.tls import PinnedPeer

@@ -27,17 +27,10 @@ from mpcstats.errors import (
 from mpcstats.node.failures import for_peer, from_peer_failure
 from mpcstats.node.governance.absence import present
 from mpcstats.node.governance.permit import Permit
-from mpcstats.node.runs.participation import (
-    RUN_ID_BYTES,
-    Ended,
-    House,
-    Participation,
-    all_rules,
-    rules_from_json,
-    rules_to_json,
-    study_digest,
-)
+from mpcstats.node.runs.house import Ended, House
+from mpcstats.node.runs.participation import RUN_ID_BYTES, Participation
 from mpcstats.node.runs.plan_codec import plan_to_json, plan_to_plain
+from mpcstats.node.runs.terms import all_rules, rules_from_json, rules_to_json, study_digest
 from mpcstats.node.settings.config import RunConfig
 from mpcstats.stats.contributions import Plan
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
@@ -129,7 +122,7 @@ async def coordinate(house: House, spec: AnalysisSpec, progress: Progress, erran
             await _together([seat.begin(begin) for seat in seats.values()])
             outcome = await _run(own, own.compute(begin, progress), list(seats.values()), house.limits)
     except BaseException as error:
-        own.log_failure(error)
+        own.record.failed(error)
         raise
     return outcome
 

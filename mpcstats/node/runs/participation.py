@@ -13,91 +13,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from mpcstats.errors import DeadlineExceeded, Divergence, FrameRejected, MpcStatsError, NotApproved
 from mpcstats.node.auditing.certify import Certifying
-from mpcstats.node.auditing.node import Auditing
-from mpcstats.node.consortium.roster import Roster
 from mpcstats.node.governance import absence
-from mpcstats.node.governance.office import Office
 from mpcstats.node.governance.permit import Permit
-from mpcstats.node.ledger.releases import ReleaseLedger
-from mpcstats.node.observing.logs import Log, where_from
-from mpcstats.node.observing.meter import Meter
 from mpcstats.node.runs.guard import RunGuard
-from mpcstats.node.runs.jobs import Jobs
+from mpcstats.node.runs.house import Ended, House
 from mpcstats.node.runs.lineup import Lineup
 from mpcstats.node.runs.plan_codec import plan_from_json, plan_to_plain
-from mpcstats.node.runs.sealing import SealedRun
-from mpcstats.node.settings.config import RunConfig
-from mpcstats.node.settings.limits import Limits, check_disk
-from mpcstats.node.site import Prepared, Site
+from mpcstats.node.runs.record import RunRecord
+from mpcstats.node.runs.terms import preset_rules, rules_from_json, study_digest
+from mpcstats.node.settings.limits import check_disk
+from mpcstats.node.site import Prepared
 from mpcstats.stats.contributions import Plan
-from mpcstats.stats.outcome import Outcome
 from mpcstats.study.analyses import analysis_of, parse_spec
-from mpcstats.study.audit import AuditEvent, Condition
-from mpcstats.study.policy import Policy, strictest
+from mpcstats.study.policy import strictest
 from mpcstats.study.spec import AnalysisSpec, canonical_json, digest
 from mpcstats.transport.grpc_channel import SESSION_ID_BYTES, GrpcChannel
 from mpcstats.transport.journal import Journal
-from mpcstats.transport.network import PeerNetwork
 from mpcstats.types import DisclosureRules
 from mpcstats.version import __version__
 from mpcstats.wire.node_pb2 import Accepted, Begin, Reserve
 
-__all__ = [
-    "RUN_ID_BYTES",
-    "Ended",
-    "House",
-    "Participation",
-    "all_rules",
-    "rules_from_json",
-    "rules_to_json",
-    "study_digest",
-]
+__all__ = ["RUN_ID_BYTES", "Participation"]
 
 RUN_ID_BYTES = 16
-
-Ended = Outcome | SealedRun | None
-"""What a run leaves at a party: the outcome, a sealed one, or nothing where others are the recipients."""
-
-
-@dataclass(frozen=True)
-class House:
-    """What all runs of a node share."""
-
-    name: str
-    roster: Roster
-    site: Site
-    network: PeerNetwork
-    jobs: Jobs
-    limits: RunConfig
-    log: Log
-    execute: Callable[..., Awaitable[Ended]]
-    """`mpcstats.node.execution.execute`."""
-    scratch: Path | None = None
-    """Folder for what interrupted runs need not do again."""
-    ledger: ReleaseLedger | None = None
-    """Released counts."""
-    office: Office | None = None
-    """Studies; without it only what needs no approval runs."""
-    auditing: Auditing | None = None
-    """The audit log; without it runs are not certified."""
-    bounds: Limits = field(default_factory=Limits)
-    """How much of everything this party takes."""
-    meter: Meter = field(default_factory=Meter)
-    """What is counted for metrics."""
-    vitals: Callable[[], dict[str, Any]] = dict
-    """`mpcstats.node.vitals.Vitals.read`."""
 
 
 class Participation:
@@ -118,15 +64,15 @@ class Participation:
         self._spec: AnalysisSpec
         self._prepared: Prepared
         self._rules: dict[str, DisclosureRules]
-        self._log = house.log
         self._channel: GrpcChannel | None = None
-        self._failure: BaseException | None = None
-        self._asked = self._ended = False
-        self._began = False
-        self._analysis = "unknown"
         self._lineup = Lineup(house.roster)
-        self.permit: Permit | None = None
-        """The approved study that the run belongs to; set by `reserve`."""
+        self.record = RunRecord(house, coordinator)
+        """What is written down of the run here."""
+
+    @property
+    def permit(self) -> Permit | None:
+        """The approved study that the run belongs to; `reserve` finds it."""
+        return self.record.permit
 
     async def __aenter__(self) -> Participation:
         return self
@@ -136,7 +82,7 @@ class Participation:
         if self._channel is not None:
             for peer, count in self._channel.bytes_sent.items():
                 self._house.meter.sent(self._lineup.names[peer - 1], count)
-        failure = self._failure
+        failure = self.record.failure
         await self._slot.__aexit__(*(reason if failure is None else (type(failure), failure, failure.__traceback__)))
 
     async def release(self) -> None:
@@ -157,37 +103,37 @@ class Participation:
         """
         house = self._house
         self._check_budget()
-        self._log = house.log.bind(run=request.run_id.hex(), coordinator=self._coordinator)
-        self._request = request
-        self._asked = True
+        self._request, record = request, self.record
+        record.run, record.asked = request.run_id.hex(), True
+        record.log = house.log.bind(run=record.run, coordinator=self._coordinator)
         self._check_versions(request)
         self._spec = parse_spec(request.spec_json)
-        self._analysis = self._spec.type
-        _preset_rules(self._spec)
+        record.analysis, record.dataset = self._spec.type, self._spec.dataset
+        preset_rules(self._spec)
         proposed = plan_from_json(request.plan_json, self._coordinator)
         if not isinstance(proposed, analysis_of(self._spec).plan_type):
             raise FrameRejected("sent the plan of another analysis", party=self._coordinator)
-        self._log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset, study=request.study)
+        self.record.log.info("reserve", analysis=self._spec.type, dataset=self._spec.dataset, study=request.study)
         self._lineup = Lineup.asked(house.roster, request.without, house.name, self._coordinator)
         house.site.check_permission(self._spec)
-        self.permit = await self._permission(request)
+        record.permit = await self._permission(request)
         if self.permit is not None and self.permit.begins_without:
             await absence.require_absent(house.network, self._lineup, house.name)
         if house.office is not None:
-            policy, run = house.site.policy(self._spec), request.run_id.hex()
+            policy, run = house.site.policy(self._spec), record.run
             await asyncio.to_thread(house.office.check_budget, policy, self._spec.dataset, run)
             await asyncio.to_thread(house.office.check_budget, house.site.policy(self._spec), self._spec.dataset)
         if house.scratch is not None:
             check_disk(house.bounds, house.scratch.parent, house.name)
         if house.jobs.busy:
-            self._log.info("queued", behind=house.jobs.current)
+            self.record.log.info("queued", behind=house.jobs.current)
             on_queued()
         await self._slot.enter_async_context(house.jobs.slot(request.run_id.hex(), house.limits.queue_seconds))
         if self.permit is not None and house.office is not None:
             await asyncio.to_thread(house.office.unfinished.check, self.permit, self._coordinator)
         self._prepared = await self._prepare(proposed)
         if self._prepared.report is not None:
-            self._log.info("prepared", **self._prepared.report.counts())
+            self.record.log.info("prepared", **self._prepared.report.counts())
         if plan_to_plain(self._prepared.plan) != plan_to_plain(proposed):
             raise Divergence(
                 f"the dictionary or variant list here leads to another plan than at {self._coordinator}",
@@ -218,8 +164,8 @@ class Participation:
         permit, office = self.permit, self._house.office
         if permit is not None and office is not None and permit.begins_without:
             state = await absence.hear(office, self._lineup, permit.study, permit.run)
-            self.permit = replace(permit, state=state)
-            self._log.info("without", parties=list(permit.without), run=permit.run, study=permit.study)
+            self.record.permit = replace(permit, state=state)
+            self.record.log.info("without", parties=list(permit.without), run=permit.run, study=permit.study)
 
     def check_begin(self, request: Begin) -> None:
         """Check that what begins is what was reserved.
@@ -233,8 +179,8 @@ class Participation:
             raise FrameRejected("sent a malformed session id", party=self._coordinator)
         rules = rules_from_json(request.rules_json, self._coordinator)
         house = self._house
-        expected = set(house.roster.data_parties) | set(_preset_rules(self._spec))
-        presets = _preset_rules(self._spec)
+        expected = set(house.roster.data_parties) | set(preset_rules(self._spec))
+        presets = preset_rules(self._spec)
         if set(rules) != expected or any(rules[owner] != preset for owner, preset in presets.items()):
             raise Divergence("begins with the rules of other parties than the roster's", party=self._coordinator)
         if self._prepared.rules is not None and rules[house.name] != self._prepared.rules:
@@ -262,9 +208,9 @@ class Participation:
         effective, owner = strictest(self._rules) if self.permit is None else self.permit.lock.effective
         resumed: dict[str, Any] = {} if self.permit is None or not self.permit.resume else {"resumed": True}
         resumed |= {"without": self._lineup.without} if self._lineup.without else {}
-        await self._note("running", session=request.study_digest.hex(), **resumed)
-        await self._write_down("run-started", **resumed)
-        self._began = True
+        await self.record.note("running", session=request.study_digest.hex(), **resumed)
+        await self.record.write_down("run-started", **resumed)
+        self.record.began = True
         async with contextlib.AsyncExitStack() as stack:
             journal = await self._journal(stack)
             limits = house.limits
@@ -275,7 +221,7 @@ class Participation:
             )
             self._channel = channel
             await channel.wait_attached()
-            self._log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
+            self.record.log.info("session", session=request.session_id.hex(), threshold=house.roster.threshold)
             work: Awaitable[Ended] = house.execute(
                 channel,
                 observe=guard.observe,
@@ -290,7 +236,7 @@ class Participation:
                 progress=progress,
                 committee=self._lineup.computing,
                 scratch=house.scratch,
-                results=None if house.scratch is None else house.scratch / f"{self._request.run_id.hex()}.arrow",
+                results=None if house.scratch is None else house.scratch / f"{self.record.run}.arrow",
                 ledger=house.ledger,
                 people=self._prepared.people,
                 noise_budget=self._noise_budget(),
@@ -301,10 +247,10 @@ class Participation:
                 certifying=self._certifying(),
             )
             result = await guard.watch(work)
-        await self._note_result(request.study_digest, result)
-        self._ended = True  # a coordinator that hangs up from here on takes nothing back
+        # a coordinator that hangs up from here on takes nothing back
+        await self.record.ended(request.study_digest, result)
         sent = {self._lineup.names[peer - 1]: count for peer, count in channel.bytes_sent.items()}
-        self._log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
+        self.record.log.info("finished", **{f"bytes_to_{name}": count for name, count in sent.items()})
         return result
 
     async def _journal(self, stack: contextlib.AsyncExitStack) -> Journal | None:
@@ -340,81 +286,17 @@ class Participation:
         await asyncio.to_thread(house.office.calendar.admit, permit, self._coordinator)
         return permit
 
-    async def _note(self, state: str, **detail: Any) -> None:
-        """Write this run down in the office's diary."""
-        office, permit = self._house.office, self.permit
-        self._house.meter.run(self._analysis, state, detail.get("rounds", 0))
-        if office is not None:
-            run, study, occurrence = self._request.run_id.hex(), "", ""
-            if permit is not None:
-                run, study, occurrence = permit.run, permit.study, permit.occurrence
-                detail |= {"phase": permit.phase}
-            detail |= {"dataset": self._spec.dataset, "analysis": self._spec.type}
-            await asyncio.to_thread(functools.partial(office.note_run, run, study, state, occurrence, **detail))
-
-    async def _note_result(self, session: bytes, result: Ended) -> None:
-        """Write down how the run ended; keep and tell what belongs to a study."""
-        office, permit = self._house.office, self.permit
-        if isinstance(result, SealedRun):
-            await self._note("sealed", rounds=result.rounds, journal=result.journal)
-            await self._write_down("run-sealed", decisions=len(result.decisions))
-        else:
-            await self._note("released", **({} if result is None else {"rounds": result.run["rounds"]}))
-            opened = [] if result is None else result.run["opened"]
-            names = tuple(f"{row['name']}: {row['values']}"[:500] for row in opened)
-            await self._write_down("run-finished", values_opened=sum(row["values"] for row in opened), opened=names)
-        if office is not None and permit is not None:
-            await asyncio.to_thread(office.ended, permit, session, result)
-
-    async def _write_down(self, event: AuditEvent, **conditions: Condition) -> None:
-        """Write this run into the audit log."""
-        auditing, permit = self._house.auditing, self.permit
-        if auditing is not None:
-            run = self._request.run_id.hex() if permit is None else permit.run
-            conditions |= {"run": run, "analysis": self._spec.type, "dataset": self._spec.dataset}
-            await auditing.note(event, self._coordinator, "" if permit is None else permit.study, **conditions)
-
     def _certifying(self) -> Certifying | None:
         """What the run's certificate needs."""
         auditing = self._house.auditing
         if auditing is None:
             return None
-        return auditing.certifying(self.permit, self._request.run_id.hex(), self._prepared.commitment)
+        return auditing.certifying(self.permit, self.record.run, self._prepared.commitment)
 
     async def stop(self, error: MpcStatsError) -> None:
         """End a run from outside: what waits in it raises `error`, and the other parties are told."""
         if self._channel is not None:
             await self._channel.abort(error)
-
-    def log_failure(self, error: BaseException) -> None:
-        """Write down why the run did not happen, with all that may be known in this house."""
-        self._failure = error
-        office = self._house.office
-        if not self._ended:
-            self._house.meter.run(self._analysis, "failed" if self._began else "refused")
-        if office is not None and self._began:
-            office.note_run(
-                self._request.run_id.hex(), "", "failed", error=getattr(error, "code", type(error).__name__)
-            )
-        if office is not None and self.permit is not None:
-            office.unfinished.broke_off(self.permit, error, began=self._began)
-            office.calendar.failed(self.permit, error)
-        auditing = self._house.auditing
-        if auditing is not None and self._asked and not self._ended:
-            code, party = getattr(error, "code", type(error).__name__), getattr(error, "party", None) or ""
-            study = "" if self.permit is None else self.permit.study
-            run = self._request.run_id.hex()[:64]
-            if self._began or self._coordinator == self._house.name:
-                auditing.log.append("run-failed", self._coordinator, study, run=run, code=code, party=party)
-            else:
-                auditing.refused_run(self._coordinator, study, run=run, code=code, party=party)
-        if isinstance(error, MpcStatsError):
-            self._log.error("run_failed", code=error.code, party=error.party or "", reason=error.message)
-        elif isinstance(error, asyncio.CancelledError):
-            who = "operator" if self._coordinator == self._house.name else "coordinator"
-            self._log.error("run_failed", code="cancelled", party=self._coordinator, reason=f"the {who} is gone")
-        else:
-            self._log.error("run_failed", code=type(error).__name__, party=self._house.name, where=where_from(error))
 
     def _check_budget(self) -> None:
         """Whoever asks for run after run that is refused has to wait; nothing is done for the next one."""
@@ -459,71 +341,3 @@ class Participation:
         if permit is None or office is None:
             return None
         return office.vault.snapshot(permit.run)
-
-
-def all_rules(spec: AnalysisSpec, by_party: dict[str, DisclosureRules]) -> dict[str, DisclosureRules]:
-    """The rules of the parties with data, and of the preset that the request names."""
-    return {**by_party, **_preset_rules(spec)}
-
-
-def study_digest(
-    run_id: bytes,
-    spec: AnalysisSpec,
-    plan: Plan,
-    rules: dict[str, DisclosureRules],
-    roster: Roster,
-    permit: Permit | None = None,
-) -> bytes:
-    """SHA-256 over everything the parties agreed on (32 bytes); it enters the session's keys.
-
-    Of an approved study it is the same when its result is sealed and when it is released.
-    """
-    lineup = Lineup(roster, () if permit is None else permit.without)
-    return digest(
-        {
-            "study": None if permit is None else permit.digest_parts(),
-            "run_id": run_id.hex() if permit is None else permit.run,
-            "spec": spec.model_dump(mode="json"),
-            "plan": plan_to_plain(plan),
-            "rules": _rules_to_plain(rules if permit is None else permit.lock.all_rules),
-            "roster": roster.digest.hex(),
-            "data_parties": list(roster.data_parties),
-            "committee": list(lineup.committee),
-            "threshold": roster.threshold,
-            **({"without": list(lineup.without)} if lineup.without else {}),
-        }
-    )
-
-
-def rules_to_json(rules: dict[str, DisclosureRules]) -> str:
-    """Rules by owner as canonical JSON."""
-    return canonical_json(_rules_to_plain(rules)).decode()
-
-
-def rules_from_json(text: str, sender: str) -> dict[str, DisclosureRules]:
-    """Parse what `rules_to_json` wrote.
-
-    Raises
-    ------
-    FrameRejected
-        Something else; names `sender`.
-    """
-    try:
-        plain = json.loads(text)
-        rules = {owner: _RULES.validate_json(json.dumps(rule), strict=True) for owner, rule in plain.items()}
-        if rules_to_json(rules) != text:
-            raise ValueError("not what rules_to_json writes")
-    except (ValueError, AttributeError, TypeError, RecursionError, ValidationError):
-        raise FrameRejected("sent rules that are not valid", party=sender) from None
-    return rules
-
-
-def _rules_to_plain(rules: dict[str, DisclosureRules]) -> dict[str, Any]:
-    return {owner: asdict(rule) for owner, rule in rules.items()}
-
-
-def _preset_rules(spec: AnalysisSpec) -> dict[str, DisclosureRules]:
-    return {} if spec.policy is None else {f"preset {spec.policy}": Policy.preset(spec.policy).rules}
-
-
-_RULES = TypeAdapter(DisclosureRules)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from mpcstats.errors import JournalMismatch, MpcStatsError, NothingToResume, PeerRefused
 from mpcstats.node.runs.coordinator import Errand, coordinate
-from mpcstats.node.runs.participation import Ended, House
+from mpcstats.node.runs.house import Ended, House
 from mpcstats.study.lifecycle import StudyState
 from mpcstats.study.missing import check_without, in_order
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mpcstats.errors import JournalMismatch
 from mpcstats.node.governance.calendar import Calendar
-from mpcstats.node.runs.participation import Ended, House
+from mpcstats.node.runs.house import Ended, House
 from mpcstats.node.runs.sealing import SealedRun
 from mpcstats.node.runs.taking_up import run_study
 from mpcstats.node.schedules.engine import Fired, Hooks, ScheduleEngine, Standing
