@@ -28,7 +28,7 @@ from mpcstats.errors import ConfigurationError
 
 __all__ = ["Nursery", "WarmProcess"]
 
-_PRELOADED = ("mpcstats.node.server", "alembic.command", "sqlalchemy.dialects.sqlite")
+PRELOADED = ("mpcstats.node.server", "alembic.command", "sqlalchemy.dialects.sqlite")
 _PAUSE_SECONDS = 0.02
 
 
@@ -70,14 +70,23 @@ class WarmProcess:
 
 
 class Nursery:
-    """The process that waits; a context manager. Everything that it started ends with it."""
+    """The process that waits; a context manager. Everything that it started ends with it.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        What it imports; the kernels are loaded where this is not empty.
+    """
+
+    def __init__(self, modules: Sequence[str] = PRELOADED) -> None:
+        self._modules = modules
 
     def __enter__(self) -> Self:
         self._turn = threading.Lock()
         here, there = socket.socketpair()
         with there:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", __name__, str(there.fileno())], pass_fds=[there.fileno()]
+                [sys.executable, "-m", __name__, str(there.fileno()), *self._modules], pass_fds=[there.fileno()]
             )
         self._lines = here.makefile("rw", encoding="utf-8")
         here.close()
@@ -167,12 +176,13 @@ def _become(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import, answer, and become what was asked for."""
-    from mpcstats.field import warm_up
-
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asker decides
-    for module in _PRELOADED:
+    for module in sys.argv[2:]:
         importlib.import_module(module)
-    warm_up()
+    if sys.argv[2:]:
+        from mpcstats.field import warm_up
+
+        warm_up()
     gc.freeze()  # what is there stays common to all forks
     with socket.socket(fileno=int(sys.argv[1])) as connection, connection.makefile("rw", encoding="utf-8") as lines:
         request = _serve(lines)

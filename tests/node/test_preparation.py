@@ -230,7 +230,16 @@ ODD = pd.DataFrame(
 )
 
 
-@pytest.mark.parametrize("rows", [[0], [0, 1], [0, 2], [0, 3], [0, 4], [0, 2, 3], [0, 1, 2, 3, 4]], ids=str)
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [0],
+        [0, 3],
+        [0, 1, 2, 3, 4],
+        *(pytest.param(r, marks=pytest.mark.long) for r in ([0, 1], [0, 2], [0, 4], [0, 2, 3])),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("unit_of_count", [None, "pid"])
 @pytest.mark.parametrize("kind", ["count", "survival", "survival, drop", "hidden times", "hidden times, drop"])
 def test_whether_a_party_refuses_does_not_depend_on_the_rows_selected(

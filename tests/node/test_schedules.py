@@ -46,6 +46,7 @@ def url(request, tmp_path) -> str:
     return str(request.getfixturevalue("postgres_url"))
 
 
+@pytest.mark.parametrize("url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 def test_a_year_of_scheduled_counts_with_crashes_pauses_absences_and_clocks_that_jump(url, tmp_path):
     world = simulate(url, tmp_path, count=6, seed=5, crash_rate=0.004, most_hours=96)
     assert world.crashes > 2

@@ -29,7 +29,7 @@ sys.exit(int(sys.argv[1]))
 
 @pytest.fixture(scope="module")
 def nursery():
-    with Nursery() as nursery:
+    with Nursery(()) as nursery:
         yield nursery
 
 
@@ -86,7 +86,7 @@ def test_signals_waits_and_numbers_of_their_own(nursery, script, tmp_path):
 
 
 def test_everything_ends_with_the_nursery(script, tmp_path):
-    with Nursery() as nursery:
+    with Nursery(()) as nursery:
         process = nursery.launch([sys.executable, str(script), "waits"], tmp_path / "console")
         assert process.poll() is None
     deadline = time.monotonic() + 10
@@ -97,7 +97,7 @@ def test_everything_ends_with_the_nursery(script, tmp_path):
 
 
 def test_a_nursery_that_is_gone_says_so(tmp_path):
-    with Nursery() as nursery:
+    with Nursery(()) as nursery:
         os.kill(nursery.pid, signal.SIGKILL)
         with pytest.raises(ConfigurationError, match="has ended"):
             nursery.launch([sys.executable, "-m", "this"], tmp_path / "console").wait(10)
