@@ -25,8 +25,9 @@ from bench_survival_data import party_files
 
 from mpcstats.field import warm_up
 from mpcstats.sdk.connected import ConnectedConsortium
+from mpcstats.sdk.processes import ProcessNetwork
 from mpcstats.sdk.results import Result
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.sandbox import make_party_directories
 
 Margins = Literal["released", "pooled"]
 

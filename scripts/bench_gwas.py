@@ -31,8 +31,9 @@ from bench_report import machine, machine_line, or_blank
 from mpcstats.field import warm_up
 from mpcstats.node.genotypes import open_genotypes
 from mpcstats.sdk.connected import ConnectedConsortium
+from mpcstats.sdk.processes import ProcessNetwork
 from mpcstats.sdk.results import Result
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.sandbox import make_party_directories
 from mpcstats.stats.association.null_model import NullModel
 from mpcstats.stats.association.own import own_products, own_sums
 from mpcstats.stats.association.pooled_test import LinearTest

@@ -36,8 +36,9 @@ from bench_survival_report import Report, markdown, text
 
 from mpcstats.field import warm_up
 from mpcstats.sdk.connected import ConnectedConsortium
+from mpcstats.sdk.processes import ProcessNetwork
 from mpcstats.sdk.results import Result
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.sandbox import make_party_directories
 
 PARTIES = ("northfield", "lakeside", "westbay")
 COLUMNS: Any = {"time": "time", "event": "event"}

@@ -25,7 +25,8 @@ from mpcstats.cli.demo.pooled import Pooled
 from mpcstats.cli.demo.steps import Demonstration
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.sdk.connected import ConnectedConsortium
-from mpcstats.sdk.sandbox import ProcessNetwork, free_ports, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import free_ports, make_party_directories
 from mpcstats.testing.proxy import ChaosNet, Weather, caller_by_process
 
 NAMES = ("northfield", "lakeside", "westbay")

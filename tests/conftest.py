@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mpcstats.sdk.sandbox import NodeProcess
+from mpcstats.sdk.processes import NodeProcess
 from mpcstats.sharing.committee import Committee
 from mpcstats.testing.warm import Nursery
 

@@ -15,7 +15,8 @@ from typing import Self
 
 from mpcstats.errors import DeadlineExceeded, MpcStatsError
 from mpcstats.sdk.connect import NodeClient
-from mpcstats.sdk.sandbox import NodeProcess, PartyFiles, ProcessNetwork, free_ports, make_party_directories
+from mpcstats.sdk.processes import NodeProcess, ProcessNetwork
+from mpcstats.sdk.sandbox import PartyFiles, free_ports, make_party_directories
 from mpcstats.testing.chaos_node import ORDER_FILE, WIRE_FILE
 from mpcstats.testing.history import Wire, left_behind
 from mpcstats.testing.proxy import ChaosNet, caller_by_process

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import make_party_directories
 from tests.governance.kit import NAMES, make_files
 
 

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from mpcstats.errors import StudyClosed
-from mpcstats.sdk.sandbox import PartyFiles, ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import PartyFiles, make_party_directories
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import count_manifest, make_files, make_proposal, propose

@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 
 from mpcstats.cli.main import app
 from mpcstats.errors import MpcStatsError
-from mpcstats.sdk.sandbox import ProcessNetwork, free_ports
+from mpcstats.sdk.processes import NodeProcess, ProcessNetwork
+from mpcstats.sdk.sandbox import free_ports
+from tests.conftest import started_from_the_shell
 
 NAMES = ("uppsala", "lund", "umea")
 PEOPLE = ("dpo@{}.example", "steward@{}.example")
@@ -88,7 +90,15 @@ def type_(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def network(type_):
+def from_the_shell():
+    """Nodes are started as a user starts them, not as forks of one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(NodeProcess, "launch", staticmethod(started_from_the_shell))
+        yield
+
+
+@pytest.fixture(scope="module")
+def network(type_, from_the_shell):
     """A. to C.: keys, cards, roster, data sets, policies; then the nodes start."""
     for name, port in type_.ports.items():
         text = type_(f"party init {{{name}}} --name {name} --listen 127.0.0.1:{port}")

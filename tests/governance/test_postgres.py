@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import make_party_directories
 from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import NAMES, count_manifest, make_files, make_proposal, propose
 from tests.node.postgres import postgres_server

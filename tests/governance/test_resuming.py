@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from mpcstats.errors import JournalMismatch, MpcStatsError, NothingToResume, PartyUnreachable, StudyClosed
-from mpcstats.sdk.sandbox import NodeProcess, ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import NodeProcess, ProcessNetwork
+from mpcstats.sdk.sandbox import make_party_directories
 from mpcstats.stats.outcome import Outcome
 from mpcstats.stats.outcome_codec import outcome_from_bytes
 from mpcstats.study.analyses.counts import CountSpec

@@ -12,7 +12,8 @@ from datetime import UTC, timedelta
 import pytest
 
 from mpcstats.errors import ConfigurationError, SpecError
-from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import make_party_directories
 from mpcstats.sdk.schedule_history import ScheduleHistory
 from mpcstats.study.analyses.counts import CountSpec
 from tests.governance.kit import NAMES, POLICY, count_manifest, make_files, make_proposal, propose, truth

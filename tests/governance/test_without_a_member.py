@@ -18,7 +18,8 @@ from mpcstats.node.auditing.log import AuditLog, roster_keys
 from mpcstats.node.bundles.checks import check_bundle, failures
 from mpcstats.node.settings.config import PartyDirectory
 from mpcstats.node.state.database import Database
-from mpcstats.sdk.sandbox import PartyFiles, ProcessNetwork, make_party_directories
+from mpcstats.sdk.processes import ProcessNetwork
+from mpcstats.sdk.sandbox import PartyFiles, make_party_directories
 from mpcstats.sdk.studies import save_result
 from mpcstats.stats.outcome import Outcome
 from mpcstats.study.entries import SignedEntry, check_chain

@@ -60,11 +60,14 @@ async def test_places_move_up_at_all_parties_alike(five, without, members):
 
 async def test_errors_name_a_party_by_its_place_in_the_session(five):
     async def program(channel):
+        # who is not there yet would miss a party that has stopped because of delta
+        await asyncio.gather(*(channel.send(peer, 0, b"!") for peer in channel.peers))
+        await asyncio.gather(*(channel.receive(peer, 0, 1) for peer in channel.peers))
         if channel.parties[channel.index - 1] == "delta":
             await parties[3].server.stop(0)
             await parties[3].network.close()
             return await asyncio.sleep(1)
-        return await channel.receive(channel.parties.index("delta") + 1, 0, 8)
+        return await channel.receive(channel.parties.index("delta") + 1, 1, 8)
 
     async with running_parties(five) as parties:
         results = await together(parties, (2,), program)

@@ -134,7 +134,8 @@ def _run(console: Console, source: Path, folder: Path) -> list[Step]:
     from mpcstats.cli.demo.pooled import Pooled
     from mpcstats.cli.demo.steps import Demonstration
     from mpcstats.sdk.connected import ConnectedConsortium
-    from mpcstats.sdk.sandbox import ProcessNetwork, make_party_directories
+    from mpcstats.sdk.processes import ProcessNetwork
+    from mpcstats.sdk.sandbox import make_party_directories
 
     directories = make_party_directories(folder / "parties", {name: source / name for name in NAMES}, consortium="demo")
     console.print(f"three institutions with fresh keys in {folder / 'parties'}")
