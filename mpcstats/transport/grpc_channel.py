@@ -33,7 +33,7 @@ from mpcstats.transport.inbox import Inbox, Piece
 from mpcstats.transport.tls import FRAME_BYTES
 from mpcstats.wire.transport_pb2 import Abort, Frame, Goodbye, Hello, Working
 
-__all__ = ["AHEAD_BYTES", "SESSION_ID_BYTES", "GrpcChannel", "SessionKey"]
+__all__ = ["ABORT_SECONDS", "AHEAD_BYTES", "SESSION_ID_BYTES", "GrpcChannel", "SessionKey"]
 
 AHEAD_BYTES = 64 << 20
 """Bytes kept per peer for messages that nobody waits for yet."""
@@ -42,8 +42,8 @@ SESSION_ID_BYTES = 16
 
 _STATUS = "mpcstats party status DIR"
 
-# How long an abort may take to get out, and a stream to end after it.
-_ABORT_SECONDS = 1.0
+ABORT_SECONDS = 1.0
+"""How long an abort may take to get out, and a stream to end after it."""
 
 _SIGNS_PER_PATIENCE = 4
 
@@ -119,6 +119,8 @@ class GrpcChannel:
         self._waits: set[asyncio.Timeout] = set()
         self._failure: MpcStatsError | None = None
         self._closing = False
+        self.last_words: Frame | None = None
+        """After `abort`: what peers are told that come later."""
         self._attached = asyncio.Event()
         self._at_work = 0
         self._last_sign = float("-inf")
@@ -170,8 +172,8 @@ class GrpcChannel:
         if not isinstance(error, MpcStatsError):
             error = MpcStatsError(f"internal error: {type(error).__name__}")
         self._fail(error)
-        notice = self._frame(abort=Abort(code=error.code, party=self._number(error.party)))
-        await self._end_all(notice, _ABORT_SECONDS)
+        self.last_words = self._frame(abort=Abort(code=error.code, party=self._number(error.party)))
+        await self._end_all(self.last_words, ABORT_SECONDS)
 
     async def close(self) -> None:
         """See `Channel.close`. Waits, at most `patience_seconds`, until every peer has sent all it had to send."""
@@ -187,11 +189,18 @@ class GrpcChannel:
     ) -> asyncio.Event:
         """Take over a stream whose Hello was received; returns the event that says that the stream may end.
 
+        Who comes after `abort` is told why there is no session any more.
+
         Raises
         ------
         FrameRejected
             The peer has a stream in this session already.
         """
+        if self.last_words is not None and peer not in self._streams:
+            await on_stream(write(self.last_words))
+            over = asyncio.Event()
+            over.set()
+            return over
         if peer in self._streams or self._closing:
             raise FrameRejected("a second stream for the same session", party=self.parties[peer - 1])
         stream = self._streams[peer] = _Stream(read, write)
@@ -221,6 +230,11 @@ class GrpcChannel:
         """Record that the stream to `peer` broke or could not be opened."""
         if not self._closing:
             self._fail(PartyUnreachable(reason, party=self.parties[peer - 1], hint=_STATUS))
+
+    def stopped(self, peer: int, notice: Abort) -> None:
+        """Record that `peer` had stopped before there was a stream."""
+        if not self._closing:
+            self._fail(self._stopped_by(peer, notice))
 
     def hello(self) -> Frame:
         """The first frame of each direction."""
@@ -312,7 +326,7 @@ class GrpcChannel:
         except StreamBroken as broken:
             # why a peer stopped may have arrived before its stream ended: the reader comes first
             if stream.reader is not None and self._failure is None:
-                await asyncio.wait({stream.reader}, timeout=_ABORT_SECONDS)
+                await asyncio.wait({stream.reader}, timeout=ABORT_SECONDS)
             self.lost(peer, f"the connection broke while sending ({broken.status})")
             raise self._failure or TransportError("the session is closed") from None
 

@@ -18,7 +18,7 @@ from mpcstats.errors import FrameRejected, MpcStatsError
 from mpcstats.transport.broken import StreamBroken, on_stream
 from mpcstats.transport.callers import OPERATOR, caller_index
 from mpcstats.transport.codec import decode, encode
-from mpcstats.transport.grpc_channel import GrpcChannel, SessionKey
+from mpcstats.transport.grpc_channel import ABORT_SECONDS, GrpcChannel, SessionKey
 from mpcstats.transport.instances import Instances, caller_options
 from mpcstats.transport.tls import KeyPair, PinnedPeer, dial_options, peer_credentials
 from mpcstats.wire.transport_pb2 import Frame
@@ -32,6 +32,9 @@ _WAITING_STREAMS = 4
 
 # A connection that shares nothing with those that exist: it waits for no earlier failure.
 _ALONE = [("grpc.use_local_subchannel_pool", 1)]
+
+# Sessions that were aborted here, of which late streams still hear why.
+_REMEMBERED = 64
 
 # How long a stream may wait for this party to open its session.
 _HELLO_SECONDS = 30.0
@@ -89,6 +92,7 @@ class PeerNetwork:
         self._options = caller_options() if is_node else []
         self._channels: dict[int, Any] = {}
         self._sessions: dict[SessionKey, _Open] = {}
+        self._aborted: dict[SessionKey, Frame] = {}
         self._opened = asyncio.Condition()
         self._waiting: dict[int, int] = {}
         self.instances = Instances(self.parties, lambda party: self._on_refused("two nodes with one identity", party))
@@ -157,6 +161,7 @@ class PeerNetwork:
         )
         async with self._opened:
             self._sessions[key] = _Open(channel, numbers)
+            self._aborted.pop(key, None)
             self._opened.notify_all()
         later = [place for place in channel.peers if numbers[place - 1] > self._index]
         dials = [asyncio.create_task(self._dial(channel, place, numbers[place - 1])) for place in later]
@@ -172,9 +177,21 @@ class PeerNetwork:
             await channel.close()
         finally:
             del self._sessions[key]
+            if channel.last_words is not None:
+                await self._remember(key, channel.last_words)
+                if dials:  # who is being dialled hears why, too
+                    await asyncio.wait(dials, timeout=ABORT_SECONDS)
             for dial in dials:
                 dial.cancel()
             await asyncio.gather(*dials, return_exceptions=True)
+
+    async def _remember(self, key: SessionKey, last_words: Frame) -> None:
+        """Why a session is over, for streams that wait for it or come later."""
+        async with self._opened:
+            self._aborted[key] = last_words
+            while len(self._aborted) > _REMEMBERED:
+                del self._aborted[next(iter(self._aborted))]
+            self._opened.notify_all()
 
     async def close(self) -> None:
         """Close the connections to all peers."""
@@ -189,6 +206,9 @@ class PeerNetwork:
         name = self._roster[peer - 1].name
         try:
             session = await self._greet(peer, context)
+            if isinstance(session, Frame):
+                await on_stream(context.write(session))
+                return
             channel, place = session.channel, session.numbers.index(peer) + 1
             await on_stream(context.write(channel.hello()))
             ended = await channel.attach(place, context.read, context.write)
@@ -203,8 +223,11 @@ class PeerNetwork:
             channel.lost(place, "the connection broke")
             raise
 
-    async def _greet(self, peer: int, context: Any) -> _Open:
-        """Read the Hello of a stream and find its session, which this party may open a little later."""
+    async def _greet(self, peer: int, context: Any) -> _Open | Frame:
+        """Read the Hello of a stream and find its session, which this party may open a little later.
+
+        The last words of this party where the session was aborted.
+        """
         name = self._roster[peer - 1].name
         if peer > self._index:
             raise FrameRejected("the party with the lower number dials", party=name)
@@ -220,7 +243,9 @@ class PeerNetwork:
                     raise FrameRejected("a stream without a hello", party=name)
                 key = (frame.session_id, frame.epoch)
                 async with self._opened:
-                    await self._opened.wait_for(lambda: key in self._sessions)
+                    await self._opened.wait_for(lambda: key in self._sessions or key in self._aborted)
+                if key not in self._sessions:
+                    return self._aborted[key]
                 if peer not in self._sessions[key].numbers:
                     raise FrameRejected("a stream for a session without this party", party=name)
                 return self._sessions[key]
@@ -240,7 +265,11 @@ class PeerNetwork:
             if frame is grpc.aio.EOF or (frame.session_id, frame.epoch) != channel.key:
                 channel.lost(peer, "refused the session")
                 return
-            if not isinstance(frame, Frame) or frame.WhichOneof("content") != "hello":
+            content = frame.WhichOneof("content") if isinstance(frame, Frame) else "chunk"
+            if content == "abort":
+                channel.stopped(peer, frame.abort)
+                return
+            if content != "hello":
                 channel.lost(peer, "answered without a hello")
                 return
             ended = await channel.attach(peer, call.read, call.write)

@@ -40,6 +40,13 @@ class Consortium:
         self.network[name].kill()
         self.network.nodes[name] = NodeProcess(directory, command)
         self.network[name].wait_ready(START_SECONDS)
+        eventually(lambda: self.reached_by_all(name), f"{name} is not seen again")
+
+    def reached_by_all(self, name: str) -> bool:
+        """Whether all nodes that run see this one; for a second after a failure they do not try."""
+        others = [node for node in self.network if node.name != name and node.process.poll() is None]
+        peers = [peer for node in others for peer in node.client.status()["peers"] if peer["name"] == name]
+        return all(peer["reachable"] for peer in peers)
 
     def dies_at(self, name: str, record: int) -> None:
         (self.network.directories[name] / "die_at").write_text(str(record))

@@ -73,6 +73,50 @@ async def test_steps_may_be_taken_late_and_skipped(keys):
     assert results == [[b"\x07"] * 2 + [b"\x00"] * 2 + [b"\x03"] * 2] * 3
 
 
+async def gives_up(party, session_id):
+    """Open a session and leave it because of beta."""
+    with contextlib.suppress(PartyUnreachable):
+        async with party.network.session(session_id, patience_seconds=5):
+            raise PartyUnreachable("gone", party="beta")
+
+
+async def attaches(party, session_id, after=0.0):
+    """Open a session; why it did not come about."""
+    await asyncio.sleep(after)
+    with pytest.raises(PartyUnreachable) as caught:
+        async with party.network.session(session_id, patience_seconds=5) as channel:
+            await channel.wait_attached()
+    return caught.value
+
+
+async def test_who_dials_after_the_end_hears_who_was_lost(keys):
+    async with running_parties(keys) as parties, asyncio.timeout(4):
+        await gives_up(parties[2], b"s" * 16)
+        error = await attaches(parties[0], b"s" * 16)
+        assert (error.party, error.message) == ("beta", "lost, as gamma reports (E1401)")
+
+
+async def test_who_is_dialled_before_it_is_there_hears_who_was_lost(keys):
+    async with running_parties(keys) as parties, asyncio.timeout(4):
+        _, error = await asyncio.gather(gives_up(parties[0], b"s" * 16), attaches(parties[2], b"s" * 16, after=0.3))
+        assert (error.party, error.message) == ("beta", "lost, as alpha reports (E1401)")
+
+
+async def test_reasons_of_old_sessions_are_few_and_a_new_session_of_that_name_begins(keys):
+    async with running_parties(keys) as parties:
+        network = parties[2].network
+        for number in range(100):
+            await gives_up(parties[2], number.to_bytes(16, "big"))
+        assert list(network._aborted) == [(number.to_bytes(16, "big"), 0) for number in range(36, 100)]
+
+        async def begins(party):
+            async with party.network.session((99).to_bytes(16, "big"), patience_seconds=5) as channel:
+                await channel.wait_attached()
+
+        await asyncio.gather(*map(begins, parties))
+        assert len(network._aborted) == 63
+
+
 async def test_a_silent_party_is_named_at_the_deadline(keys):
     async def program(channel):
         if channel.index == 3:
@@ -356,7 +400,7 @@ async def test_a_strange_abort_code_is_not_repeated(keys, monkeypatch):
 async def beta_hears(keys, frames, monkeypatch):
     """Party 1 is played by the test; the error of party 2, which waits for step 1 of 8 bytes from it."""
     # this party 1 answers no farewell
-    monkeypatch.setattr(grpc_channel, "_ABORT_SECONDS", 0.1)
+    monkeypatch.setattr(grpc_channel, "ABORT_SECONDS", 0.1)
     session_id = secrets.token_bytes(16)
 
     async def beta():
