@@ -44,7 +44,7 @@ class Prepared:
     variants: pd.DataFrame | None
     report: Preparation | None = None
     people: Callable[[], Snapshot] | None = None
-    """See `mpcstats.node.preparation.people_of`."""
+    """See `mpcstats.node.records.preparation.people_of`."""
     commitment: Callable[[], bytes] | None = None
     """See `mpcstats.node.auditing.snapshots`."""
 

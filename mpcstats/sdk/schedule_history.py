@@ -25,7 +25,7 @@ class ScheduleHistory:
     Parameters
     ----------
     answer : dict
-        See `mpcstats.node.schedule_answers.history_answer`.
+        See `mpcstats.node.schedules.answers.history_answer`.
 
     Attributes
     ----------

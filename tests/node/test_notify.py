@@ -416,7 +416,7 @@ def test_events_are_a_closed_list_and_nothing_else_can_be_told(tmp_path):
         desk.notifier.tell("results", subject="x")
     with pytest.raises(TypeError):
         desk.notifier.tell("released", subject="x", count=120)
-    assert len(EVENTS) == 12
+    assert len(EVENTS) == 13
 
 
 def test_a_key_that_expires_soon(own_certificate):

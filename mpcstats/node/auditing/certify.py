@@ -58,7 +58,7 @@ class Certifying:
     audit : AuditLog or None
         Where the run is written down; at all parties or at none.
     commitment : function without arguments, or None
-        This party's `mpcstats.node.snapshots.commitment` to what it read; None without data. Runs in a thread.
+        This party's `mpcstats.node.auditing.snapshots.commitment` to what it read; None without data. Runs in a thread.
     """
 
     key: SigningKey

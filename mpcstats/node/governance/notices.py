@@ -10,6 +10,7 @@ from mpcstats.node.notices.queue import Notifier
 from mpcstats.node.observing.logs import Log
 from mpcstats.study.canonical import parse_moment
 from mpcstats.study.entries import Entry, SignedEntry
+from mpcstats.study.lifecycle import RunState
 
 __all__ = ["EntryNotices"]
 
@@ -51,6 +52,8 @@ class EntryNotices:
             self._notifier.tell("rejected", **about, next=f"mpcstats study show {name}")
         elif entry.action == "pause":
             self._notifier.tell("schedule-paused", **about, next="mpcstats schedule list")
+        elif entry.action == "missing":
+            self._without(state.runs.get(str(entry.body.get("run", ""))), about, f"mpcstats study show {name}")
         elif entry.action == "computed" and entry.party == party:
             self._notifier.tell("computed", **about, next=f"mpcstats result review {name}")
             run = state.runs.get(str(entry.body.get("run", "")))
@@ -61,6 +64,13 @@ class EntryNotices:
             self._occurred("released", entry, about, f"mpcstats result get {name}")
         elif entry.action == "held":
             self._occurred("held", entry, about, "mpcstats schedule list")
+
+    def _without(self, run: RunState | None, about: dict[str, Any], next: str) -> None:
+        """All others have agreed to run without a party, which hears it as well when it is back."""
+        if run is not None and run.without:
+            lost = ", ".join(run.without)
+            about |= {"subject": f"{about['study']} {run.run}", "party": lost, "state": "a new run begins without it"}
+            self._notifier.tell("run-without", **about, next=next)
 
     def _occurred(self, event: str, entry: Entry, about: dict[str, Any], next: str) -> None:
         """A result is out or held back; of a scheduled run the engine may have told it already."""

@@ -43,6 +43,7 @@ Event = Literal[
     "held",
     "run-failed",
     "schedule-paused",
+    "run-without",
     "peer-unreachable",
     "key-expiring",
 ]

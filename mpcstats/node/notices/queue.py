@@ -94,7 +94,7 @@ class Notifier:
         Parameters
         ----------
         event : str
-            One of `mpcstats.node.notify_config.EVENTS`.
+            One of `mpcstats.node.notices.config.EVENTS`.
         subject : str
             What it is about, such as an entry's digest or an occurrence: the same event about the same subject and
             party is told once.

@@ -81,7 +81,7 @@ async def execute(
     ledger : ReleaseLedger, optional
         Where released counts are remembered; at all parties or at none.
     people : function, optional
-        This party's people of the request, see `mpcstats.node.preparation.people_of`; None at a party without data.
+        This party's people of the request, see `mpcstats.node.records.preparation.people_of`; None without data.
     noise_budget : Fraction, optional
         Epsilon that this party's releases of the data set with noise may use in 365 days; default: no limit.
     approved : Manifest, optional

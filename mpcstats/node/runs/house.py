@@ -39,7 +39,7 @@ class House:
     limits: RunConfig
     log: Log
     execute: Callable[..., Awaitable[Ended]]
-    """`mpcstats.node.execution.execute`."""
+    """`mpcstats.node.runs.execution.execute`."""
     scratch: Path | None = None
     """Folder for what interrupted runs need not do again."""
     ledger: ReleaseLedger | None = None
@@ -53,4 +53,4 @@ class House:
     meter: Meter = field(default_factory=Meter)
     """What is counted for metrics."""
     vitals: Callable[[], dict[str, Any]] = dict
-    """`mpcstats.node.vitals.Vitals.read`."""
+    """`mpcstats.node.observing.vitals.Vitals.read`."""

@@ -316,7 +316,10 @@ class PartyDirectory:
         self._plain, self._given = plain, given
 
     def settings(self) -> list[tuple[Setting, Any, str]]:
-        """Every setting with the value in force, and where that comes from; see `mpcstats.node.settings.origins`."""
+        """Every setting with the value in force, and where that comes from.
+
+        See `mpcstats.node.settings.environment.origins`.
+        """
         return list(origins(self.config, self._plain, self._given))
 
     @property
