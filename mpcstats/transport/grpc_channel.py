@@ -198,6 +198,7 @@ class GrpcChannel:
         """
         if self.last_words is not None and peer not in self._streams:
             await on_stream(write(self.last_words))
+            await _drain(read)
             over = asyncio.Event()
             over.set()
             return over
@@ -402,6 +403,14 @@ class GrpcChannel:
         with contextlib.suppress(StreamBroken):
             async with stream.turn:
                 await on_stream(stream.write(last))
+
+
+async def _drain(read: Callable[[], Awaitable[Any]]) -> None:
+    """Wait for the end of a stream, a moment long: one that is cancelled loses what was written to it last."""
+    with contextlib.suppress(StreamBroken, TimeoutError):
+        async with asyncio.timeout(ABORT_SECONDS):
+            while await on_stream(read()) is not grpc.aio.EOF:
+                pass
 
 
 def _reschedule(limit: asyncio.Timeout, when: float) -> None:
