@@ -29,11 +29,13 @@ from tests.node.requests import DICTIONARY, PARTIES, REQUESTS, RULES, request, v
 QUICK = (
     "count standard",
     "crosstab pooled standard",
-    "missingness standard",
-    "table-test standard",
     "kaplan-meier standard",
     "ols standard",
     "kruskal open",
+)
+OTHERS = (
+    "missingness standard",
+    "table-test standard",
     "variant-quality standard",
     "correlation open",
 )
@@ -78,7 +80,7 @@ def test_every_analysis_has_a_request() -> None:
     assert {name.split()[0] for name in REQUESTS} == set(ANALYSES)
 
 
-@pytest.mark.parametrize("case", QUICK)
+@pytest.mark.parametrize("case", [*QUICK, *(pytest.param(case, marks=pytest.mark.long) for case in OTHERS)])
 def test_a_plan_holds_for_other_people(case: str) -> None:
     name, _, rules = case.rpartition(" ")
     check(name, RULES[rules], [(600, "other"), (25, "few")])
@@ -101,8 +103,8 @@ def test_every_plan_holds_for_any_people(name: str, rules: str) -> None:
     "asked",
     [
         {"type": "count", "where": "age >= 65", "by": ["sex"]},
-        {"type": "kaplan-meier", "time": "time", "event": "status", "by": "sex"},
-        {"type": "crosstab", "rows": "sex", "columns": "ph.ecog"},
+        pytest.param({"type": "kaplan-meier", "time": "time", "event": "status", "by": "sex"}, marks=pytest.mark.long),
+        pytest.param({"type": "crosstab", "rows": "sex", "columns": "ph.ecog"}, marks=pytest.mark.long),
     ],
     ids=lambda asked: asked["type"],
 )

@@ -274,7 +274,7 @@ def small_steps_of(cells: np.ndarray, cohorts: list[list[int]], width: int, poin
     return small, forced
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize(
     "cohorts",
     [

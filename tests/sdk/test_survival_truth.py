@@ -176,7 +176,7 @@ def test_every_statistic_equals_r(entry: dict[str, Any]) -> None:
 # --- the same under `standard` --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["open", "standard"])
+@pytest.mark.parametrize("policy", [pytest.param("open", marks=pytest.mark.long), "standard"])
 def test_pairs_and_trend_of_three_groups_from_shares(policy: str) -> None:
     """The same table of pairs as from counts, adjusted; no number that was not opened is printed."""
     rng = np.random.default_rng(5)

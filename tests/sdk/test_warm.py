@@ -63,7 +63,7 @@ def test_a_fork_is_like_a_process_from_the_shell(nursery, script, tmp_path, monk
 
 
 def test_modules_run_with_their_arguments(nursery, tmp_path):
-    command = [sys.executable, "-m", "mpcstats.cli.main", "party", "start", str(tmp_path / "nowhere")]
+    command = [sys.executable, "-m", "mpcstats.cli.main", "party", "card", str(tmp_path / "nowhere")]
     warm, cold = tmp_path / "warm", subprocess.run(command, capture_output=True, text=True, check=False)
     assert nursery.launch(command, warm).wait(60) == cold.returncode == 2
     assert warm.read_text() == cold.stdout + cold.stderr

@@ -168,7 +168,7 @@ POLICIES = [
 
 
 @pytest.mark.parametrize("rules", POLICIES, ids=lambda r: f"{r.minimum_count}-{r.rounding_base}-{r.small_remainders}")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.long)])
 def test_no_small_cell_follows_from_a_table(seed: int, rules: DisclosureRules) -> None:
     for margins in ("pooled", "released"):
         attack(seed, rules, margins)

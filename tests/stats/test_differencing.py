@@ -173,7 +173,7 @@ def test_little_more_is_refused_for_the_sake_of_combinations() -> None:
 @pytest.mark.parametrize(
     ("committee", "rules", "runs"),
     [
-        (Committee(3, 1), SMALL, 12),
+        pytest.param(Committee(3, 1), SMALL, 12, marks=pytest.mark.long),
         (Committee(3, 1), STRICT, 25),
         pytest.param(Committee(5, 2), STRICT, 12, marks=pytest.mark.long),
     ],

@@ -107,9 +107,13 @@ def check(outcome: Outcome, coef: list[float], robust: list[float] | None, rtol:
 
 
 MODELS = [
-    pytest.param(p.values[0], row, id=f"{p.id}-{row['cause']}", marks=p.marks)
+    pytest.param(
+        p.values[0], row, id=f"{p.id}-{row['cause']}", marks=[*p.marks, *([pytest.mark.long] if place else [])]
+    )
     for p in shipped("competing_risks.json") + everything("competing_risks.json")
-    for row in ((p.values[0] or {}).get("result", {}).get("fine_gray_crr") or ([] if p.values[0] else [{"cause": 0}]))
+    for place, row in enumerate(
+        (p.values[0] or {}).get("result", {}).get("fine_gray_crr") or ([] if p.values[0] else [{"cause": 0}])
+    )
 ]
 
 

@@ -136,8 +136,15 @@ def test_all_variants_have_the_pooled_statistics(missing: str, seed: int, commit
     assert table["OBS_CT"].tolist() == ([240] * 40 if missing == "mean" else called.tolist())
 
 
-@pytest.mark.parametrize("missing", ["complete", "mean"])
-@pytest.mark.parametrize("threshold", [1e-4, 0.3])
+@pytest.mark.parametrize(
+    ("missing", "threshold"),
+    [
+        ("complete", 0.3),
+        ("mean", 1e-4),
+        pytest.param("complete", 1e-4, marks=pytest.mark.long),
+        pytest.param("mean", 0.3, marks=pytest.mark.long),
+    ],
+)
 def test_hits_are_those_beyond_the_threshold_and_nothing_else_is_opened(missing: str, threshold: float) -> None:
     own, seen = cohort(4), {}
     outcome = own.scan(ScanOptions(missing=missing, release="hits", threshold=threshold), seen=seen)
