@@ -138,6 +138,7 @@ def from_arrow(data: bytes | memoryview, dtypes: list[str]) -> pd.DataFrame:
 
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         batch = reader.read_all()
+    batch.validate(full=True)  # offsets and indices of foreign bytes may point anywhere
     columns = {}
     for name, column, kind in zip(batch.column_names, batch.columns, dtypes, strict=True):
         if kind == "object":

@@ -160,6 +160,12 @@ def test_a_list_of_earlier_releases_that_unpacks_to_very_much(part: str) -> None
     assert most < MOST_BYTES
 
 
+def test_an_outcome_whose_table_points_anywhere() -> None:
+    """Arrow reads beyond its memory unless it is asked to look first; now and then the process ended."""
+    with pytest.raises(FrameRejected, match="ArrowInvalid"):
+        outcome_from_bytes((Path(__file__).parent / "found" / "outcome.bin").read_bytes())
+
+
 @pytest.mark.parametrize("at", [0, 19, 30, 60, -1])
 def test_an_outcome_that_is_none(at: int) -> None:
     data = bytearray((CORPUS / "outcome" / "stream.bin").read_bytes())
